@@ -1,0 +1,189 @@
+"""What made a file: fingerprints of code, configuration and weights; package versions."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from expressway.errors import SystemicError
+from expressway.store import atomic_path
+
+PACKAGE = "expressway"
+
+# Plumbing that every stage passes through: a change here must not rebuild every store.
+PLUMBING = frozenset(
+    f"{PACKAGE}.{name}"
+    for name in ("store", "stage", "cli", "config", "provenance", "errors", "manifest")
+)
+
+
+def digest(value: Any) -> str:
+    """Return 16 hexadecimal digits that identify a JSON-like value (key order ignored)."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def code_fingerprint(module: str) -> str:
+    """Identify the code of a module and of every module of ours that it imports.
+
+    Code is compared as unparsed syntax trees, without docstrings,
+    comments and layout, so that only a change of behaviour counts. Imports inside functions count too. The modules in ``PLUMBING`` do not.
+    """
+    sources = {name: _normalised(name) for name in sorted(code_modules(module))}
+    return digest(sources)
+
+
+def code_modules(module: str) -> set[str]:
+    """Return the names of the modules of ours that ``module`` depends on, itself included."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in PLUMBING:
+            continue
+        found.add(name)
+        waiting.extend(_imports(name))
+    return found
+
+
+@lru_cache(maxsize=512)
+def _source(module: str) -> Path | None:
+    """Return a module's file without importing the module itself."""
+    root = Path(__file__).parent
+    path = root.joinpath(*module.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if module.startswith(PACKAGE) and candidate.is_file():
+            return candidate
+    if module.startswith(f"{PACKAGE}."):
+        return None
+    spec = importlib.util.find_spec(module)
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def _tree(module: str) -> ast.Module:
+    path = _source(module)
+    return ast.parse(path.read_text("utf-8") if path else "")
+
+
+@lru_cache(maxsize=512)
+def _imports(module: str) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    ours = {name for name in names if name.startswith(f"{PACKAGE}.")}
+    return frozenset(name for name in ours if _source(name))
+
+
+@lru_cache(maxsize=512)
+def _normalised(module: str) -> str:
+    tree = _tree(module)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+class HashLedger:
+    """Remembers the sha256 of files by size and modification time, so that each is read once.
+
+    The ledger is a JSON file that only saves time: it may be deleted whenever one likes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, list[Any]] = {}
+        self._changed = False
+        if path.is_file():
+            try:
+                self._known = json.loads(path.read_text("utf-8"))
+            except (ValueError, OSError):
+                self._known = {}
+
+    def sha256(self, path: Path, name: str | None = None) -> str | None:
+        """Return ``content_digest`` of a file or folder, or None when it is missing."""
+        key = name or str(path)
+        try:
+            stamp = _stamp(path)
+        except OSError:
+            return None
+        known = self._known.get(key)
+        if known and known[:2] == stamp:
+            return str(known[2])
+        value = content_digest(path)
+        self._known[key] = [*stamp, value]
+        self._changed = True
+        return value
+
+    def save(self) -> None:
+        """Write the ledger if anything new was hashed (a read-only disk is no error)."""
+        if not self._changed:
+            return
+        try:
+            with atomic_path(self.path) as temporary:
+                temporary.write_text(json.dumps(self._known, ensure_ascii=False), "utf-8")
+            self._changed = False
+        except (SystemicError, OSError):
+            return
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def content_digest(path: Path) -> str:
+    """Return the sha256 of a file, or of a folder's file names and sizes.
+
+    Folders of frames hold millions of small files; reading them all would take longer than
+    decoding them, so a folder counts as changed when a name or a size in it changes.
+    """
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            files = sorted((e.name, e.stat().st_size) for e in entries if e.is_file())
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    return file_digest(path)
+
+
+def weights_digest(path: Path) -> str:
+    """Return the sha256 of a weights file, or of all files directly in a model's folder."""
+    if not path.is_dir():
+        return file_digest(path)
+    files = sorted(entry for entry in path.iterdir() if entry.is_file())
+    return digest({file.name: file_digest(file) for file in files})
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of each distribution, or ``not installed``."""
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def fingerprint(
+    code: str, config: Mapping[str, Any], weights: Mapping[str, str], upstream: Mapping[str, str]
+) -> str:
+    """Return the identity of a stage variant or model: what it is made of, and of nothing else."""
+    return digest({"code": code, "config": config, "weights": weights, "upstream": upstream})

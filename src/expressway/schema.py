@@ -1,0 +1,222 @@
+"""The whole configuration as one typed model: what to compute, never where or how fast."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, create_model
+
+from expressway import stages
+from expressway.config import StrictModel, nearest, read_yaml, validate
+from expressway.errors import ConfigError
+from expressway.manifest import DatasetConfig
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+/[A-Za-z0-9_-]+$")]
+ResultName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")]
+Protocol = Literal["zero_shot", "supervised"]
+
+
+class ModelConfig(StrictModel):
+    """A model: method x recipe x training data x splits x seeds."""
+
+    method: Name = Field(description="which method: clip, linear, emoclip")
+    dataset: Name = Field(description="data set it is trained on")
+    protocol: Protocol = Field(description="what training may see: captions, or class labels")
+    task: Name = Field("emotion", description="label column that names the classes")
+    scheme: Name | None = Field(None, description="split scheme; a model per split is trained")
+    splits: list[Name] | None = Field(None, description="which of its splits; default: all")
+    seeds: list[int] = Field(default_factory=lambda: [0], description="a model per seed")
+    stores: dict[Name, Name] = Field(description="variant to read, per stage the method needs")
+    prompts: Name | None = Field(None, description="class prompt set where training uses class text")
+    recipe: dict[str, Any] = Field(
+        default_factory=dict, description="changes to config/methods/<method>.yaml"
+    )
+
+
+class EvaluationConfig(StrictModel):
+    """An evaluation: models x test data x protocol x prompts."""
+
+    protocol: Protocol = Field(description="zero_shot: class texts; supervised: trained classes")
+    models: list[Name] = Field(description="models that are evaluated")
+    dataset: Name = Field(description="data set with the test clips")
+    task: Name = Field("emotion", description="label column that holds the truth")
+    part: Literal["train", "validation", "test"] = Field("test", description="part of the split")
+    scheme: Name | None = Field(None, description="split scheme, when other than the model's")
+    prompts: Name | None = Field(None, description="class prompt set (zero_shot)")
+
+
+class ComparisonConfig(StrictModel):
+    """A paired comparison of two results on the same clips."""
+
+    a: ResultName = Field(description="model/evaluation expected to be better")
+    b: ResultName = Field(description="model/evaluation it is compared with")
+
+
+class ReportConfig(StrictModel):
+    """What the report shows."""
+
+    title: str = Field("Expressway report", description="heading of the report")
+    thumbnails: bool = Field(
+        False, description="show film strips; faces are personal data, so this is off by default"
+    )
+
+
+StagesConfig: Any = create_model(
+    "StagesConfig",
+    __base__=StrictModel,
+    __doc__="Named variants of every stage.",
+    **{
+        name: (
+            dict[Name, stages.get(name).config],  # type: ignore[misc]
+            Field(default_factory=dict, description=f"variants of {name}"),
+        )
+        for name in stages.NAMES
+    },
+)
+
+
+class Settings(StrictModel):
+    """The configuration of a workflow."""
+
+    datasets: list[Name] = Field(description="data sets to process (files in dataset_folder)")
+    dataset_folder: str = Field("config/datasets", description="folder of the data sets' files")
+    prompts: str = Field("config/prompts/classes.yaml", description="class prompt sets")
+    prepare: list[StoreName] = Field(
+        default_factory=list, description="stores to make for every data set: stage/variant"
+    )
+    stages: StagesConfig = Field(description="stage -> variant -> its configuration")
+    models: dict[Name, ModelConfig] = Field(default_factory=dict, description="models to train")
+    evaluations: dict[Name, EvaluationConfig] = Field(
+        default_factory=dict, description="evaluations to run"
+    )
+    comparisons: list[ComparisonConfig] = Field(
+        default_factory=list, description="paired comparisons to print"
+    )
+    report: ReportConfig = Field(default_factory=ReportConfig, description="the report")
+
+
+def load(path: Path) -> Settings:
+    """Return a configuration file as typed settings, its references checked.
+
+    Raises:
+        ConfigError: all problems at once, each with key path, allowed values, nearest name.
+    """
+    return check(read_yaml(path), str(path))
+
+
+def check(data: dict[str, Any], where: str) -> Settings:
+    """Return configuration data as typed settings, its references checked."""
+    try:
+        settings = validate(Settings, data)
+        found = reference_problems(settings)
+    except ConfigError as error:
+        found = str(error).splitlines()
+    if found:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in found))
+    return settings
+
+
+def dataset_config(settings: Settings, name: str) -> DatasetConfig:
+    """Return one data set's configuration.
+
+    Raises:
+        ConfigError: there is no such data set, or its file has problems.
+    """
+    folder = Path(settings.dataset_folder)
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise ConfigError(
+            f"no data set {name!r}{nearest(name, known)}; known: {', '.join(known) or 'none'} "
+            f"(files in {folder}); add one with: expressway import folder DIR --name {name}"
+        )
+    return validate(DatasetConfig, read_yaml(path), str(path))
+
+
+def variants(settings: Settings, stage: str) -> dict[str, Any]:
+    """Return the variants of a stage: name -> configuration."""
+    found: dict[str, Any] = getattr(settings.stages, stage)
+    return found
+
+
+def reference_problems(settings: Settings) -> list[str]:
+    """Return one line per name that leads nowhere."""
+    return [
+        *_stage_references(settings),
+        *_store_references(settings),
+        *_model_references(settings),
+        *_evaluation_references(settings),
+        *_comparison_references(settings),
+    ]
+
+
+def _missing(where: str, name: str, known: Any) -> list[str]:
+    if name in known:
+        return []
+    names = ", ".join(sorted(known)) or "none"
+    return [f"{where}: no {name!r}{nearest(name, known)}; known: {names}"]
+
+
+def _stage_references(settings: Settings) -> list[str]:
+    found = []
+    for stage in stages.NAMES:
+        for name, config in variants(settings, stage).items():
+            for upstream, variant in config.upstream().items():
+                where = f"stages.{stage}.{name}.{upstream}"
+                found += _variant(settings, where, upstream, variant)
+    return found
+
+
+def _variant(settings: Settings, where: str, stage: str, variant: str) -> list[str]:
+    if stage not in stages.NAMES:
+        return _missing(where, stage, stages.NAMES)
+    return _missing(where, variant, variants(settings, stage))
+
+
+def _store_references(settings: Settings) -> list[str]:
+    return [
+        problem
+        for index, name in enumerate(settings.prepare)
+        for problem in _variant(settings, f"prepare.{index}", *name.split("/"))
+    ]
+
+
+def _model_references(settings: Settings) -> list[str]:
+    return [
+        problem
+        for name, model in settings.models.items()
+        for stage, variant in model.stores.items()
+        for problem in _variant(settings, f"models.{name}.stores.{stage}", stage, variant)
+    ]
+
+
+def _evaluation_references(settings: Settings) -> list[str]:
+    found = []
+    for name, evaluation in settings.evaluations.items():
+        for model in evaluation.models:
+            found += _missing(f"evaluations.{name}.models", model, settings.models)
+        if evaluation.protocol == "zero_shot" and not evaluation.prompts:
+            found.append(f"evaluations.{name}.prompts: zero_shot needs a class prompt set")
+    return found
+
+
+def _comparison_references(settings: Settings) -> list[str]:
+    known = {
+        f"{model}/{name}"
+        for name, evaluation in settings.evaluations.items()
+        for model in evaluation.models
+    }
+    return [
+        problem
+        for index, comparison in enumerate(settings.comparisons)
+        for side, result in (("a", comparison.a), ("b", comparison.b))
+        for problem in _missing(f"comparisons.{index}.{side}", result, known)
+    ]
+
+
+@lru_cache(maxsize=1)
+def json_schema() -> str:
+    """Return the JSON schema of ``config/config.yaml``, as it is committed."""
+    return json.dumps(Settings.model_json_schema(), indent=1, sort_keys=True) + "\n"

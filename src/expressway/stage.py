@@ -1,0 +1,336 @@
+"""What all stages share: reading inputs, worker processes, batching, failures as rows, publishing.
+
+A stage is a batched row function. It says what it needs and computes; everything else is here:
+rows out == rows in, in manifest order, whatever happens to single clips.
+"""
+
+import errno
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from expressway.config import StrictModel
+from expressway.errors import USABLE, ConfigError, RowFailure, StoreError, SystemicError
+from expressway.manifest import Clip, contained
+from expressway.provenance import package_versions
+from expressway.store import ShardReader, ShardWriter
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
+MESSAGE_LIMIT = 2000
+
+
+# How fast, not what: these keys never make a store stale.
+OPERATIONAL = frozenset({"batch_size", "timeout_seconds"})
+
+
+class StageConfig(StrictModel):
+    """Base of the stages' configurations."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that decide what is computed."""
+        return self.model_dump(mode="json", exclude=set(OPERATIONAL))
+
+    def upstream(self) -> dict[str, str]:
+        """Return which variant of which stage is read: stage name -> variant name."""
+        return {}
+
+    def manifest_columns(self) -> tuple[str, ...]:
+        """Return the manifest columns whose change makes a row stale."""
+        return ("id",)
+
+    def weights(self) -> tuple[str, ...]:
+        """Return files or folders whose content is part of the fingerprint."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row function gets for one clip; ``inputs`` maps upstream stage -> its row."""
+
+    clip: Clip
+    source: Path
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where a stage runs: ``device`` is ``cpu`` or ``cuda``; ``threads`` per process."""
+
+    device: str = "cpu"
+    threads: int = 1
+
+
+Outcome = dict[str, Any]
+RowFunction = Callable[[list[Row]], list[Outcome]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of preparation; every module of ``expressway.stages`` holds one as ``STAGE``.
+
+    Attributes:
+        schema: the fields beyond the four that every shard table has.
+        open: loads what is needed once and returns the batched row function.
+        parallel: ``processes``: crash-isolated workers, one row a call; ``batches``: in the main
+            process, ``config.batch_size`` rows a call.
+        images: one clip per row group, uncompressed.
+        packages: distributions whose versions the footer records.
+    """
+
+    name: str
+    config: type[StageConfig]
+    schema: Callable[[Any], pa.Schema]
+    open: Callable[[Any, Runtime], RowFunction]
+    parallel: Literal["processes", "batches"]
+    images: bool = False
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of one upstream stage come from: a shard table, or a stage run on the fly."""
+
+    path: Path | None = None
+    stage: Stage | None = None
+    config: StageConfig | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage on one shard; ``footer`` holds variant, fingerprint and row digest."""
+
+    stage: Stage
+    config: StageConfig
+    clips: Sequence[Clip]
+    root: Path
+    inputs: Mapping[str, Source]
+    output: Path
+    footer: Mapping[str, Any]
+    cores: int = 1
+    runtime: Runtime = field(default_factory=Runtime)
+    follow_symlinks: bool = False
+
+
+def run(job: Job) -> Counter[str]:
+    """Compute and publish one shard table; return how many rows ended in each status.
+
+    Raises:
+        SystemicError: a fault of the machine; nothing is published.
+        StoreError: an input is damaged, or rows out differ from rows in.
+    """
+    footer = {
+        "stage": job.stage.name,
+        "config": job.config.model_dump(mode="json"),
+        "packages": package_versions(job.stage.packages),
+        **job.footer,
+    }
+    counts: Counter[str] = Counter()
+    schema = job.stage.schema(job.config)
+    with ShardWriter(job.output, schema, footer, images=job.stage.images) as writer:
+        for clip, outcome in zip(job.clips, _outcomes(job), strict=True):
+            row = {"status": "ok", **outcome, "clip_id": clip.id}
+            writer.write(row)
+            counts[row["status"]] += 1
+            _progress(job, counts)
+        if counts.total() != len(job.clips):
+            raise StoreError(f"{job.output}: {counts.total()} rows for {len(job.clips)} clips")
+    return counts
+
+
+def _progress(job: Job, counts: Counter[str]) -> None:
+    done, total = counts.total(), len(job.clips)
+    step = max(1, total // 10)
+    if done % step == 0 or done == total:
+        states = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+        print(f"{job.stage.name} {job.output.stem}: {done}/{total} ({states})", file=sys.stderr)
+
+
+def _outcomes(job: Job) -> Iterator[Outcome]:
+    if job.stage.parallel == "processes":
+        return _in_processes(job)
+    return _in_batches(job)
+
+
+def _in_batches(job: Job) -> Iterator[Outcome]:
+    """Yield outcomes in order, several rows a call; only this process holds the model."""
+    reader = RowReader(job)
+    function = job.stage.open(job.config, job.runtime)
+    size = int(getattr(job.config, "batch_size", 1))
+    for start in range(0, len(job.clips), size):
+        rows = [reader.read(index) for index in range(start, min(start + size, len(job.clips)))]
+        ready = [row for row in rows if isinstance(row, Row)]
+        computed = iter(call(function, ready))
+        for row in rows:
+            yield next(computed) if isinstance(row, Row) else row
+
+
+def _in_processes(job: Job) -> Iterator[Outcome]:
+    """Yield outcomes in order; a worker that dies or hangs costs the row that it was on."""
+    import multiprocessing
+
+    from pebble import ProcessPool
+
+    timeout = getattr(job.config, "timeout_seconds", None)
+    context = multiprocessing.get_context("forkserver")
+    workers = max(1, min(job.cores, len(job.clips)))
+    window = 2 * workers
+    waiting: deque[Future[Outcome]] = deque()
+    pool = ProcessPool(
+        max_workers=workers, initializer=_start_worker, initargs=[job], context=context
+    )
+    try:
+        for index in range(len(job.clips)):
+            waiting.append(pool.schedule(_work, args=[index], timeout=timeout))
+            if len(waiting) >= window:
+                yield _result(waiting.popleft(), timeout)
+        while waiting:
+            yield _result(waiting.popleft(), timeout)
+        pool.close()
+        pool.join()
+    except BaseException:
+        pool.stop()
+        pool.join()
+        raise
+
+
+def _result(future: "Future[Outcome]", timeout: float | None) -> Outcome:
+    from pebble import ProcessExpired
+
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        return failure(
+            "invalid",
+            "WorkerDied",
+            f"the worker process died on this clip (exit code {error.exitcode}); "
+            "the decoder or detector crashed",
+        )
+    except TimeoutError:
+        return failure("timeout", "TimeoutError", f"took longer than {timeout} s and was stopped")
+
+
+class _Worker:
+    """The state of a worker process: its opened stage and its inputs."""
+
+    current: "_Worker | None" = None
+
+    def __init__(self, job: Job) -> None:
+        self.reader = RowReader(job)
+        self.open = partial(job.stage.open, job.config, job.runtime)
+        self.function: RowFunction | None = None
+
+    def work(self, index: int) -> Outcome:
+        row = self.reader.read(index)
+        if not isinstance(row, Row):
+            return row
+        if self.function is None:
+            self.function = self.open()
+        return call(self.function, [row])[0]
+
+
+def _start_worker(job: Job) -> None:
+    _Worker.current = _Worker(job)
+
+
+def _work(index: int) -> Outcome:
+    if _Worker.current is None:
+        raise SystemicError("the worker process was not initialised")
+    return _Worker.current.work(index)
+
+
+class RowReader:
+    """Assembles the rows of a job from its manifest rows and its upstream shard tables."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.readers: dict[str, ShardReader] = {}
+        self.functions: dict[str, RowFunction] = {}
+        for name, source in job.inputs.items():
+            if source.path is not None:
+                self.readers[name] = _matching_reader(source.path, job)
+            elif source.stage is not None:
+                self.functions[name] = source.stage.open(source.config, job.runtime)
+
+    def read(self, index: int) -> Row | Outcome:
+        """Return the row to compute, or the outcome of a row that cannot be computed."""
+        clip = self.job.clips[index]
+        for name, reader in self.readers.items():
+            state = reader.states[index]
+            if state["status"] not in USABLE:
+                return _skipped(name, state)
+        try:
+            source = contained(self.job.root, clip.path, self.job.follow_symlinks)
+        except RowFailure as error:
+            return failure(error.status, type(error).__name__, str(error))
+        inputs = {name: reader.row(index) for name, reader in self.readers.items()}
+        for name, function in self.functions.items():
+            outcome = call(function, [Row(clip, source)])[0]
+            if outcome.get("status", "ok") not in USABLE:
+                return outcome
+            inputs[name] = outcome
+        return Row(clip, source, inputs)
+
+
+def _matching_reader(path: Path, job: Job) -> ShardReader:
+    reader = ShardReader(path)
+    if reader.ids != [clip.id for clip in job.clips]:
+        raise StoreError(f"{path}: its clips differ from the manifest's; run snakemake again")
+    return reader
+
+
+def _skipped(name: str, state: Mapping[str, Any]) -> Outcome:
+    status = state["status"]
+    cause = state["error_message"] if status == "skipped" else f"{name}: {status}"
+    return failure("skipped", "Upstream", cause)
+
+
+def failure(status: str, error_type: str, message: str) -> Outcome:
+    """Return the outcome of a row that has no data."""
+    return {"status": status, "error_type": error_type, "error_message": message[:MESSAGE_LIMIT]}
+
+
+def call(function: RowFunction, rows: list[Row]) -> list[Outcome]:
+    """Call a row function so that an error of one clip becomes that clip's outcome.
+
+    A batch that fails is tried again row by row, so that one bad clip costs one row.
+
+    Raises:
+        SystemicError: faults that would hit every row: disk, GPU, configuration.
+    """
+    if not rows:
+        return []
+    try:
+        outcomes = function(rows)
+        if len(outcomes) != len(rows):
+            raise StoreError(f"the stage gave {len(outcomes)} outcomes for {len(rows)} rows")
+        return outcomes
+    except (SystemicError, ConfigError, StoreError):
+        raise
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise SystemicError(f"the machine refused: {error}") from error
+        return _one_by_one(function, rows, error)
+    except Exception as error:
+        if _is_device_fault(error):
+            raise SystemicError(f"the device failed: {error}") from error
+        return _one_by_one(function, rows, error)
+
+
+def _one_by_one(function: RowFunction, rows: list[Row], error: Exception) -> list[Outcome]:
+    if len(rows) > 1:
+        return [outcome for row in rows for outcome in call(function, [row])]
+    status = error.status if isinstance(error, RowFailure) else "invalid"
+    return [failure(status, type(error).__name__, str(error) or repr(error))]
+
+
+def _is_device_fault(error: Exception) -> bool:
+    return type(error).__name__ in {"AcceleratorError", "OutOfMemoryError"} or (
+        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+    )

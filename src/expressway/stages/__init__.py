@@ -1,0 +1,21 @@
+"""The stages of preparation, one module per store."""
+
+import importlib
+
+from expressway.config import nearest
+from expressway.errors import ConfigError
+from expressway.stage import Stage
+
+NAMES = ("frames", "faces", "landmarks", "visual_features", "text_embeddings")
+
+
+def get(name: str) -> Stage:
+    """Return a stage by name.
+
+    Raises:
+        ConfigError: there is no such stage; the message lists them.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"no stage {name!r}{nearest(name, NAMES)}; stages: {', '.join(NAMES)}")
+    stage: Stage = importlib.import_module(f"expressway.stages.{name}").STAGE
+    return stage
