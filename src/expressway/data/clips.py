@@ -1,0 +1,177 @@
+"""The clips of a run with their store rows, as samples and batches of tensors."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from expressway.data.samplers import EpochSampler, generator
+from expressway.data.specs import Stores
+from expressway.errors import ConfigError
+from expressway.manifest import Clip
+from expressway.store import Store
+
+UNLABELLED = -1
+Rows = Mapping[str, Mapping[str, Any]]
+Sample = Mapping[str, Tensor]
+SampleFunction = Callable[[Rows, np.random.Generator, bool], Sample]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A store that a method reads.
+
+    Attributes:
+        stage: name of the stage.
+        columns: columns that are read.
+        optional: a clip without a usable row of this store is still used.
+        stream: rows are read when a clip is drawn (images); otherwise all are kept in memory.
+    """
+
+    stage: str
+    columns: tuple[str, ...]
+    optional: bool = False
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method gets: ``inputs`` as its ``sample`` made them, with a batch axis in front.
+
+    ``labels`` is (batch,) int64, ``UNLABELLED`` where a clip has none.
+    """
+
+    ids: tuple[str, ...]
+    inputs: Mapping[str, Tensor]
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.inputs[name]
+
+    def to(self, device: torch.device | str, **options: Any) -> Self:
+        """Return the batch on a device."""
+        moved = {name: value.to(device, **options) for name, value in self.inputs.items()}
+        return type(self)(self.ids, moved, self.labels.to(device, **options))
+
+
+class ClipStores:
+    """The stores of a run, joined by clip id."""
+
+    def __init__(self, stores: Stores, needs: Sequence[Need]) -> None:
+        """Open the stores; nothing but statuses is read yet.
+
+        Raises:
+            ConfigError: a needed store is not among those given.
+        """
+        missing = [n.stage for n in needs if not n.optional and n.stage not in stores]
+        if missing:
+            raise ConfigError(
+                f"this method reads the stores {', '.join(n.stage for n in needs)}; "
+                f"missing: {', '.join(missing)}; name a variant of each under the model's stores:"
+            )
+        self.needs = [need for need in needs if need.stage in stores]
+        self._stores = {need.stage: Store(stores[need.stage]) for need in self.needs}
+        self._kept: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def footer(self, stage: str) -> dict[str, Any]:
+        """Return what the first shard of a store says about how it was made."""
+        readers = self._stores[stage].readers
+        return readers[0].footer if readers else {}
+
+    def why_not(self, clip_id: str) -> str | None:
+        """Return the status of the first needed row that is not usable, None if all are."""
+        for need in self.needs:
+            store = self._stores[need.stage]
+            if not need.optional and not store.usable(clip_id):
+                return store.status(clip_id) if clip_id in store else "skipped"
+        return None
+
+    def keep(self, clip_ids: Iterable[str]) -> None:
+        """Read the rows of these clips into memory (streamed stores excepted)."""
+        wanted = set(clip_ids)
+        for need in self.needs:
+            store = self._stores[need.stage]
+            for clip_id in store if not need.stream else ():
+                if clip_id in wanted and store.usable(clip_id):
+                    self._kept[need.stage, clip_id] = store.row(clip_id, need.columns)
+
+    def rows(self, clip_id: str) -> dict[str, Mapping[str, Any]]:
+        """Return stage -> row of a clip; stores without a usable row are left out."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for need in self.needs:
+            kept = self._kept.get((need.stage, clip_id))
+            if kept is not None:
+                found[need.stage] = kept
+            elif self._stores[need.stage].usable(clip_id):
+                found[need.stage] = self._stores[need.stage].row(clip_id, need.columns)
+        return found
+
+
+class ClipDataset(Dataset[tuple[str, Sample, int]]):
+    """Clips as samples; indexed by ``(epoch, index)``, so that chance depends on the epoch."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        stores: ClipStores,
+        sample: SampleFunction,
+        task: str,
+        labels: Sequence[str],
+        seed: int,
+        training: bool,
+    ) -> None:
+        """Args: ``clips``: usable ones only; ``sample``: the method's own."""
+        self.clips, self.stores, self.sample = list(clips), stores, sample
+        self.seed, self.training = seed, training
+        place = {label: index for index, label in enumerate(labels)}
+        self.labels = [place.get(clip.labels.get(task, ""), UNLABELLED) for clip in self.clips]
+        stores.keep(clip.id for clip in self.clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[str, Sample, int]:
+        epoch, index = key
+        clip = self.clips[index]
+        random = generator(self.seed, epoch, clip.id)
+        sample = self.sample(self.stores.rows(clip.id), random, self.training)
+        return clip.id, sample, self.labels[index]
+
+
+def collate(samples: Sequence[tuple[str, Sample, int]]) -> Batch:
+    """Stack samples; every sample has the same tensors with the same shapes."""
+    ids, inputs, labels = zip(*samples, strict=True)
+    stacked = {name: torch.stack([sample[name] for sample in inputs]) for name in inputs[0]}
+    return Batch(ids, stacked, torch.tensor(labels, dtype=torch.int64))
+
+
+def loader(
+    dataset: ClipDataset, sampler: EpochSampler, batch_size: int, workers: int = 0
+) -> DataLoader[Batch]:
+    """Return the batches of an epoch in training order; a last incomplete batch is dropped.
+
+    A data set smaller than one batch gives one batch of all its clips.
+    """
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=sampler,  # type: ignore[arg-type]
+        drop_last=len(sampler) >= batch_size,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+
+
+def in_order(dataset: ClipDataset, batch_size: int, epoch: int) -> Iterable[Batch]:
+    """Yield all clips once, in their order."""
+    for start in range(0, len(dataset), batch_size):
+        stop = min(start + batch_size, len(dataset))
+        yield collate([dataset[epoch, index] for index in range(start, stop)])

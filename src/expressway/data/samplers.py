@@ -1,0 +1,120 @@
+"""Which frames of a clip, and which clips next: functions of (seed, epoch, clip id) only.
+
+A resumed run draws what an uninterrupted one would have drawn, whatever the number of worker
+processes, because no generator lives longer than one clip.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+TEST_EPOCH = -1
+
+
+def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
+    """Return the random generator of one clip in one epoch (``TEST_EPOCH`` when testing)."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{key}".encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def every_kth(source_index: Indices, valid: NDArray[np.bool_], step: int) -> Indices:
+    """Return positions of the stored frames nearest to source frames 0, k, 2k, ... of the clip.
+
+    Frames are counted from the clip's first stored frame in the *source video*, so a store that
+    was sampled at a lower rate gives the same moments as one with native frames. A stored frame
+    is taken once. Frames without a detected face are left out, unless the clip has no other.
+
+    Args:
+        source_index: (frames,) ascending frame numbers in the source video.
+        valid: (frames,) whether a face was detected.
+        step: k.
+    """
+    offsets = np.asarray(source_index, dtype=np.int64) - int(source_index[0])
+    wanted = np.arange(0, offsets[-1] + 1, step)
+    after = np.searchsorted(offsets, wanted).clip(max=len(offsets) - 1)
+    before = (after - 1).clip(min=0)
+    closer_before = wanted - offsets[before] <= np.abs(offsets[after] - wanted)
+    exact = offsets[after] == wanted
+    chosen = np.unique(np.where(closer_before & ~exact, before, after))
+    with_face = chosen[np.asarray(valid, dtype=bool)[chosen]]
+    return with_face if len(with_face) else chosen
+
+
+def fit_length(positions: Indices, length: int) -> Indices:
+    """Pad a short list to ``length`` by walking back and forth (numpy's ``reflect``)."""
+    missing = max(0, length - len(positions))
+    return np.pad(positions, (0, missing), mode="reflect") if missing else positions[:length]
+
+
+def window_at(count: int, length: int, start: int) -> Indices:
+    """Return ``length`` consecutive positions from ``start``; short clips are reflected."""
+    return fit_length(np.arange(count)[start : start + length], length)
+
+
+def centre_window(count: int, length: int) -> Indices:
+    """Return the window in the middle of ``count`` frames: the same for every call."""
+    return window_at(count, length, max(0, (count - length) // 2))
+
+
+def random_window(count: int, length: int, random: np.random.Generator) -> Indices:
+    """Return a window that starts anywhere it fits."""
+    return window_at(count, length, int(random.integers(max(1, count - length + 1))))
+
+
+def wrapping_window(count: int, length: int, start: int) -> Indices:
+    """Return the window of EmoCLIP's release (section 4.2), which wraps around the clip's end.
+
+    With ``start`` drawn from 0..count-1 most windows contain a jump from the last frame to the
+    first. What is still short after one wrap is reflected.
+    """
+    if start + length < count:
+        return np.arange(start, start + length)
+    wrapped = min(start + length - count, count)
+    return fit_length(np.concatenate([np.arange(start, count), np.arange(wrapped)]), length)
+
+
+class EpochSampler:
+    """Yields ``(epoch, index)`` in an order that depends on (seed, epoch) only.
+
+    The epoch travels with the index, so that worker processes need no other message.
+    Lightning calls ``set_epoch`` before each epoch, also after a resume.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        weights: Sequence[float] | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """Args: ``weights``: draw clips with replacement by weight (over-sampling)."""
+        self.count, self.seed, self.rank, self.world = count, seed, rank, world
+        self.weights = None if weights is None else np.asarray(weights) / np.sum(weights)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count // self.world
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        random = generator(self.seed, self.epoch, "order of clips")
+        if self.weights is None:
+            order = random.permutation(self.count)
+        else:
+            order = random.choice(self.count, self.count, p=self.weights)
+        mine = order[self.rank : len(self) * self.world : self.world]
+        return ((self.epoch, int(index)) for index in mine)
+
+
+def balancing_weights(labels: Sequence[int]) -> list[float]:
+    """Return one weight per clip, so that every class is drawn equally often."""
+    values, counts = np.unique(labels, return_counts=True)
+    share = dict(zip(values.tolist(), (1.0 / counts).tolist(), strict=True))
+    return [share[int(label)] for label in labels]

@@ -1,0 +1,57 @@
+"""The registry of methods: a method is the file of its name in this folder.
+
+Nothing is imported before a method is asked for, so that listing names needs no torch.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expressway.config import nearest, read_yaml, validate
+from expressway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from expressway.methods.base import Method, Recipe
+
+_NOT_METHODS = frozenset({"base", "blocks"})
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all methods, sorted."""
+    found = {module.name for module in pkgutil.iter_modules(__path__)}
+    return tuple(sorted(name for name in found - _NOT_METHODS if "_" not in name))
+
+
+def get(name: str) -> "type[Method]":
+    """Return a method's class.
+
+    Raises:
+        ConfigError: there is no such method; the message has the nearest name.
+    """
+    if name not in names():
+        known = ", ".join(names())
+        raise ConfigError(f"no method {name!r}{nearest(name, names())}; known: {known}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    method: type[Method] = next(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and getattr(value, "name", None) == name
+    )
+    return method
+
+
+def recipe(name: str, changes: Mapping[str, Any], where: str = "recipe") -> "Recipe":
+    """Return a method's recipe: its defaults with these changes.
+
+    Raises:
+        ConfigError: unknown keys or values that are not allowed.
+    """
+    return validate(get(name).recipe_type, changes, where)
+
+
+def merged_recipe(name: str, changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return ``folder/<name>.yaml`` with ``changes`` laid over it (no torch, not validated)."""
+    path = folder / f"{name}.yaml"
+    return {**(read_yaml(path) if path.is_file() else {}), **changes}

@@ -1,0 +1,236 @@
+"""The interface that all methods share.
+
+A method is one file: a ``Recipe``, modules, and four functions that read like its paper:
+``encode_clips``, ``encode_texts``, ``scores``, ``loss``. It declares which stores it reads and
+which protocols it can run; training, prediction and evaluation are the same for all.
+"""
+
+import abc
+import bisect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from expressway.config import StrictModel
+from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.errors import ConfigError
+
+Phase = Literal["train", "predict"]
+PROTOCOLS = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression")
+
+
+class TextEncoder(Protocol):
+    """What a method needs of a backbone to read class texts."""
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Return (texts, D) float32, not normalised."""
+        ...
+
+
+class Recipe(StrictModel):
+    """How a method is trained; every method narrows the defaults to its paper's values."""
+
+    epochs: int = Field(30, ge=0, description="passes over the training part")
+    batch_size: int | None = Field(64, ge=1, description="clips per step; null: all at once")
+    optimiser: Literal["sgd", "adamw", "lbfgs"] = Field("sgd", description="update rule")
+    learning_rate: float = Field(1e-3, gt=0, description="step size before the schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0, ge=0, description="L2 pull on all trained tensors")
+    schedule: Literal["constant", "milestones", "cosine"] = Field(
+        "constant", description="how the step size changes"
+    )
+    milestones: tuple[int, ...] = Field((), description="epochs at which it is cut")
+    gamma: float = Field(0.1, gt=0, description="factor at each milestone")
+    warmup_epochs: float = Field(0.0, ge=0, description="linear rise from 0 over these epochs")
+    gradient_clip: float | None = Field(None, gt=0, description="largest gradient norm")
+    resample: bool = Field(False, description="draw clips so that classes are equally frequent")
+    published: bool = Field(
+        False, description="reproduce the release where it deviates from the corrected behaviour"
+    )
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> Self:
+        if list(self.milestones) != sorted(self.milestones):
+            raise ValueError(f"milestones must rise: {self.milestones}")
+        return self
+
+    def rate(self, epoch: float) -> float:
+        """Return the factor of the step size at a moment, in epochs from the start."""
+        if epoch < self.warmup_epochs:
+            return epoch / self.warmup_epochs
+        if self.schedule == "milestones":
+            return self.gamma ** bisect.bisect_right(self.milestones, epoch)
+        if self.schedule == "cosine":
+            span = max(1e-9, self.epochs - self.warmup_epochs)
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (epoch - self.warmup_epochs) / span)))
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method knows beside its recipe: the classes, their texts, the backbone's measures.
+
+    Attributes:
+        dim: D, width of the backbone's joint space.
+        labels: class names in order; class ``i`` of a tensor is ``labels[i]``.
+        prompts: class name -> its texts.
+        logit_scale: the backbone's logarithmic temperature (ln 100 in OpenAI's weights).
+    """
+
+    dim: int
+    labels: tuple[str, ...]
+    protocol: str
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    logit_scale: float = math.log(100.0)
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+class Method(nn.Module, abc.ABC, Generic[R]):
+    """A recogniser of expressions on clips; subclasses are registered by their file's name.
+
+    Attributes:
+        trained: False for methods that use frozen weights only.
+        protocols: protocols it can run.
+        refusals: protocol -> why it cannot run it.
+        class_texts: whether classes are given by texts, so that any classes can be asked for.
+        needs: which stores each phase reads.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    trained: ClassVar[bool] = True
+    protocols: ClassVar[tuple[str, ...]]
+    refusals: ClassVar[Mapping[str, str]] = {}
+    class_texts: ClassVar[bool] = True
+    needs: ClassVar[Mapping[Phase, tuple[Need, ...]]]
+    recipe_type: ClassVar[type[Recipe]]
+
+    text_features: Tensor
+    text_owner: Tensor
+
+    def __init__(self, recipe: R, context: Context) -> None:
+        super().__init__()
+        self.check_protocol(context.protocol)
+        self.recipe, self.context = recipe, context
+        self.register_buffer("text_features", torch.zeros(0, context.dim), persistent=False)
+        self.register_buffer("text_owner", torch.zeros(0, dtype=torch.int64), persistent=False)
+
+    @classmethod
+    def check_protocol(cls, protocol: str) -> None:
+        """Raise ConfigError, with the reason, when the method cannot run a protocol."""
+        if protocol not in cls.protocols:
+            reason = cls.refusals.get(protocol, f"{cls.name} has no {protocol} part yet")
+            raise ConfigError(
+                f"method {cls.name} cannot run protocol {protocol}: {reason}; "
+                f"it can run: {', '.join(cls.protocols)}"
+            )
+
+    @classmethod
+    def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
+        """Return the stores that this recipe reads under a protocol in a phase."""
+        return cls.needs[phase]
+
+    @abc.abstractmethod
+    def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
+        """Return the tensors of one clip, the same names and shapes for every clip."""
+
+    @abc.abstractmethod
+    def encode_clips(self, batch: Batch) -> Tensor:
+        """Return (batch, D): one vector per clip."""
+
+    @abc.abstractmethod
+    def scores(self, batch: Batch) -> Tensor:
+        """Return (batch, classes): higher means more likely, in label order."""
+
+    @abc.abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the named terms of the loss, weighted; training minimises their sum."""
+
+    def encode_texts(self) -> Tensor:
+        """Return (classes, D): one unit vector per class.
+
+        Ensemble rule: a class's texts are normalised, averaged, and normalised again.
+        """
+        texts = functional.normalize(self.text_features, dim=-1)
+        classes = torch.zeros(len(self.context.labels), texts.shape[-1]).to(texts)
+        summed = classes.index_add(0, self.text_owner, texts)
+        return functional.normalize(summed, dim=-1)
+
+    def read_prompts(self, encoder: TextEncoder) -> None:
+        """Encode the class texts of the context once, with the frozen text tower.
+
+        Raises:
+            ConfigError: a class has no text.
+        """
+        missing = [label for label in self.context.labels if not self.context.prompts.get(label)]
+        if missing:
+            raise ConfigError(f"no class text for {', '.join(missing)}; add it to the prompt set")
+        texts = [(text, i) for i, c in enumerate(self.context.labels) for text in self.prompts(c)]
+        self.text_features = encoder.encode_texts([text for text, _ in texts]).to(
+            self.text_features.device
+        )
+        self.text_owner = torch.tensor([owner for _, owner in texts]).to(self.text_owner.device)
+
+    def prompts(self, label: str) -> tuple[str, ...]:
+        """Return the texts of a class."""
+        return tuple(self.context.prompts[label])
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Look at the training part once before the first step (statistics for buffers)."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the tensors that training changes, with options of their own where they differ."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Return the recipe's optimiser over ``parameter_groups``."""
+        recipe, groups = self.recipe, self.parameter_groups()
+        if recipe.optimiser == "sgd":
+            return torch.optim.SGD(
+                groups,
+                lr=recipe.learning_rate,
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay,
+            )
+        if recipe.optimiser == "adamw":
+            return torch.optim.AdamW(
+                groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            )
+        # a method that offers lbfgs adds the L2 term to its loss: torch's LBFGS has no decay
+        return torch.optim.LBFGS(
+            groups, lr=recipe.learning_rate, max_iter=20, line_search_fn="strong_wolfe"
+        )
+
+
+def symmetric_contrastive(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return half the sum of both directions' cross entropies (CLIP's loss).
+
+    Args:
+        logits: (batch, batch), rows clips, columns texts.
+        targets: (batch, batch), each row a distribution over texts; the identity for plain CLIP.
+    """
+    by_clip = functional.cross_entropy(logits, targets)
+    by_text = functional.cross_entropy(logits.T, targets.T / targets.T.sum(-1, keepdim=True))
+    return (by_clip + by_text) / 2
+
+
+def matching_targets(groups: Tensor) -> Tensor:
+    """Return (batch, batch) rows that spread their weight over all equal members of ``groups``."""
+    same = (groups[:, None] == groups[None, :]).float()
+    return same / same.sum(-1, keepdim=True)
+
+
+def group_numbers(texts: Sequence[str]) -> Tensor:
+    """Return (texts,) int64 that are equal where the texts are."""
+    known: dict[str, int] = {}
+    return torch.tensor([known.setdefault(text, len(known)) for text in texts])
