@@ -95,19 +95,42 @@ def read_records(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]
         table = pq.read_table(path)
         rows = [{k: _text(v) for k, v in row.items()} for row in table.to_pylist()]
         return table.column_names, list(enumerate(rows, start=2))
-    reader = csv.DictReader(io.StringIO(_decode(path), newline=""), strict=True)
+    return read_csv(path)
+
+
+def read_csv(
+    path: Path, delimiters: str = ","
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the column names and the rows (with line numbers) of a UTF-8 CSV file.
+
+    The delimiter is the one of ``delimiters`` that the header holds most often.
+
+    Raises:
+        ManifestError: missing, not UTF-8, not CSV, or a row that does not fit the header.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such file")
+    text = decode_utf8(path)
+    delimiter = max(delimiters, key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        numbered = [(reader.line_num, _full_row(path, reader.line_num, row)) for row in reader]
+        rows = [(reader.line_num, _full_row(path, reader.line_num, row)) for row in reader]
     except csv.Error as error:
-        raise ManifestError(f"{path}, line {reader.line_num}: not readable as CSV: {error}") from error
-    return list(reader.fieldnames or ()), numbered
+        line = reader.line_num
+        raise ManifestError(f"{path}, line {line}: not readable as CSV: {error}") from error
+    return list(reader.fieldnames or ()), rows
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _decode(path: Path) -> str:
+def decode_utf8(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        ManifestError: the file is not UTF-8; the message names the line.
+    """
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")
@@ -138,8 +161,7 @@ def read_manifest(path: Path, dataset: DatasetConfig) -> list[Clip]:
     if not found:
         for line, record in records:
             clips.append(_clip(record, line, captions, dataset, found))
-    if not found:
-        found = _row_problems(clips, dataset)
+        found += _row_problems(clips, dataset)
     if found:
         raise ManifestError("\n".join(f"{path}, {problem}" for problem in found))
     return clips
@@ -153,7 +175,10 @@ def _header_problems(header: Sequence[str], dataset: DatasetConfig) -> list[str]
     return [
         *(f"line 1: column {name!r} is required and missing" for name in missing),
         *(f"line 1: unknown column {n!r}{nearest(n, {*known, 'caption'})}" for n in strange),
-        *(f"line 1: column {name!r} is named in the data set's config but missing" for name in absent),
+        *(
+            f"line 1: column {name!r} is named in the data set's config but missing"
+            for name in absent
+        ),
     ]
 
 
@@ -194,13 +219,17 @@ def _clip(
 
 def _row_problems(clips: Sequence[Clip], dataset: DatasetConfig) -> list[str]:
     found = [
-        f"line {clip.line}: {problem}" for clip in clips for problem in _clip_problems(clip, dataset)
+        f"line {clip.line}: {problem}"
+        for clip in clips
+        for problem in _clip_problems(clip, dataset)
     ]
     folded = _duplicates(clips, lambda clip: clip.id.lower())
-    found += [f"line {line}: id {c.id!r} stands already in line {first}" for c, line, first in folded]
+    found += [
+        f"line {line}: id {c.id!r} stands already in line {first}" for c, line, first in folded
+    ]
     files = _duplicates(clips, lambda clip: (clip.path, clip.start, clip.end))
     found += [
-        f"line {line}: file {c.path!r} (same stretch) stands already under another id in line {first}"
+        f"line {line}: file {c.path!r} (same stretch) stands under another id in line {first}"
         for c, line, first in files
         if c.id.lower() not in {d.id.lower() for d, *_ in folded}
     ]
@@ -209,7 +238,7 @@ def _row_problems(clips: Sequence[Clip], dataset: DatasetConfig) -> list[str]:
 
 def _clip_problems(clip: Clip, dataset: DatasetConfig) -> Iterable[str]:
     if not ID_PATTERN.fullmatch(clip.id):
-        yield f"id {clip.id!r}: use letters, digits, dot, dash, underscore (not first a dot or dash)"
+        yield f"id {clip.id!r}: use letters, digits, dot, dash, underscore; begin with letter or digit"
     if clip.kind not in KINDS:
         yield f"kind {clip.kind!r}{nearest(clip.kind, KINDS)}; allowed: {', '.join(KINDS)}"
     problem = path_problem(clip.path)
@@ -222,7 +251,8 @@ def _clip_problems(clip: Clip, dataset: DatasetConfig) -> Iterable[str]:
     for task, name in clip.labels.items():
         allowed = dataset.labels[task]
         if name not in allowed:
-            yield f"{task} {name!r} is unknown{nearest(name, allowed)}; allowed: {', '.join(allowed)}"
+            names = ", ".join(allowed)
+            yield f"{task} {name!r} is unknown{nearest(name, allowed)}; allowed: {names}"
 
 
 def path_problem(path: str) -> str | None:
@@ -311,8 +341,8 @@ def _split_problems(rows: Sequence[SplitRow], ids: set[str]) -> list[str]:
         other = seen.setdefault((row.scheme, row.split, row.clip_id), row)
         if other is not row:
             found.append(
-                f"line {row.line}: clip {row.clip_id!r} is {row.part} here and {other.part} in line "
-                f"{other.line} of the same split; the parts of a split must not overlap"
+                f"line {row.line}: clip {row.clip_id!r} is {row.part} here and {other.part} in "
+                f"line {other.line} of the same split; the parts of a split must not overlap"
             )
     return found
 

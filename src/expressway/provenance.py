@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -33,8 +33,8 @@ def digest(value: Any) -> str:
 def code_fingerprint(module: str) -> str:
     """Identify the code of a module and of every module of ours that it imports.
 
-    Code is compared as unparsed syntax trees, without docstrings,
-    comments and layout, so that only a change of behaviour counts. Imports inside functions count too. The modules in ``PLUMBING`` do not.
+    Code is compared as unparsed syntax trees without docstrings, comments and layout, so that
+    only a change of behaviour counts. Imports inside functions count too; ``PLUMBING`` does not.
     """
     sources = {name: _normalised(name) for name in sorted(code_modules(module))}
     return digest(sources)
@@ -118,17 +118,23 @@ class HashLedger:
                 self._known = {}
 
     def sha256(self, path: Path, name: str | None = None) -> str | None:
-        """Return ``content_digest`` of a file or folder, or None when it is missing."""
-        key = name or str(path)
+        """Return ``content_digest`` of a clip's file or folder, or None when it is missing."""
+        return self._lookup(path, name or str(path), content_digest)
+
+    def weights(self, path: Path) -> str | None:
+        """Return ``weights_digest`` of a weights file or folder, or None when it is missing."""
+        return self._lookup(path, str(path), weights_digest)
+
+    def _lookup(self, path: Path, key: str, compute: Callable[[Path], str]) -> str | None:
         try:
-            stamp = _stamp(path)
+            stamp = _stamp(path, deep=compute is weights_digest)
         except OSError:
             return None
         known = self._known.get(key)
-        if known and known[:2] == stamp:
-            return str(known[2])
-        value = content_digest(path)
-        self._known[key] = [*stamp, value]
+        if known and known[0] == stamp:
+            return str(known[1])
+        value = compute(path)
+        self._known[key] = [stamp, value]
         self._changed = True
         return value
 
@@ -144,9 +150,15 @@ class HashLedger:
             return
 
 
-def _stamp(path: Path) -> list[int]:
+def _stamp(path: Path, deep: bool) -> list[int]:
+    """Return size and modification time; of every file in a folder when ``deep``."""
+    files = sorted(path.iterdir()) if deep and path.is_dir() else [path]
+    return [number for file in files for number in _size_and_time(file)]
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return status.st_size, status.st_mtime_ns
 
 
 def content_digest(path: Path) -> str:

@@ -29,7 +29,7 @@ class ModelConfig(StrictModel):
     splits: list[Name] | None = Field(None, description="which of its splits; default: all")
     seeds: list[int] = Field(default_factory=lambda: [0], description="a model per seed")
     stores: dict[Name, Name] = Field(description="variant to read, per stage the method needs")
-    prompts: Name | None = Field(None, description="class prompt set where training uses class text")
+    prompts: Name | None = Field(None, description="class prompt set, where training uses it")
     recipe: dict[str, Any] = Field(
         default_factory=dict, description="changes to config/methods/<method>.yaml"
     )

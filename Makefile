@@ -1,0 +1,54 @@
+# make         install into .venv, run the pipeline on the demo world, say where the report is
+# make test    the same checks that gate every change
+# make bench   the ratios that performance claims rest on
+# make clean   remove what the pipeline made (not .venv)
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test bench clean setup lint schema constraints
+.DEFAULT_GOAL := demo
+
+demo: setup
+	snakemake --cores all
+	@echo "report: $(CURDIR)/results/report/index.html"
+
+setup: .venv/installed
+
+# torchvision's wheels are built for CUDA and do not import beside a CPU torch: tools/ has the shim.
+.venv/installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "need $(PYTHON); or: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c 'import torchvision' 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check tools/torchvision-cpu
+	@$(BIN)/python -c 'import torchvision'
+	@touch $@
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+test: lint
+	python -m pytest --durations=10 -ra
+
+bench: setup
+	@for file in benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done
+
+schema: setup
+	expressway schema --write config/config.schema.json
+
+# Needs uv. No +cpu: the pins must hold for CUDA builds, too.
+constraints:
+	{ head -n 1 constraints.txt; uv pip compile pyproject.toml --extra dev --python-version 3.11 \
+	  --no-header --no-annotate --quiet $${UV_FIND_LINKS:+--find-links $$UV_FIND_LINKS} \
+	  | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
+
+clean:
+	rm -rf results logs state .snakemake data/*/clips

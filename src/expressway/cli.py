@@ -1,0 +1,302 @@
+"""The command line. Commands parse, call one function, and print; heavy imports stay inside."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from expressway.errors import ExpresswayError
+
+app = typer.Typer(
+    name="expressway",
+    help="From raw video to facial-expression models, one cached step at a time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+import_app = typer.Typer(help="Make or extend a data set from files on disk.", no_args_is_help=True)
+demo_app = typer.Typer(help="The demo world: faces that we render.", no_args_is_help=True)
+app.add_typer(import_app, name="import")
+app.add_typer(demo_app, name="demo")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="workflow configuration", envvar="EXPRESSWAY_CONFIG")
+]
+CONFIG = Path("config/config.yaml")
+
+
+def main() -> None:
+    """Run the command line; errors of ours are printed without a traceback, exit status 1."""
+    try:
+        app()
+    except ExpresswayError as error:
+        sys.exit(f"error: {error}")
+
+
+def _plan(config: Path) -> Any:
+    from expressway import schema
+    from expressway.plan import Plan
+
+    return Plan(schema.load(config))
+
+
+@app.command()
+def validate(config: ConfigOption = CONFIG) -> None:
+    """Check the configuration, manifests, splits and files; list all problems at once."""
+    from expressway.validation import problems
+
+    found = problems(config)
+    for line in found:
+        print(line)
+    if found:
+        raise ExpresswayError(f"{len(found)} problem(s); mend them and run validate again")
+    print("no problems found")
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(help="frames, faces, landmarks, ...")],
+    dataset: Annotated[str, typer.Option(help="data set")],
+    variant: Annotated[str, typer.Option(help="variant of the stage")],
+    shard: Annotated[str, typer.Option(help="shard, such as 00000")] = "00000",
+    cores: Annotated[int, typer.Option(help="worker processes")] = 1,
+    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    expect: Annotated[
+        str, typer.Option(help="fingerprint that the caller planned for; refuse another")
+    ] = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Run one stage on one shard, as the workflow's jobs do."""
+    from expressway import jobs
+
+    counts = jobs.run_stage(_plan(config), dataset, name, variant, shard, cores, gpus, expect)
+    print(", ".join(f"{number} {status}" for status, number in sorted(counts.items())))
+
+
+@app.command()
+def coverage(
+    name: Annotated[str, typer.Argument(help="stage")],
+    dataset: Annotated[str, typer.Option(help="data set")],
+    variant: Annotated[str, typer.Option(help="variant of the stage")],
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Count what a store lost and why; fail when it is more than the data set allows."""
+    from expressway import jobs
+
+    print(jobs.cover(_plan(config), dataset, name, variant))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="a model of the configuration")],
+    split: Annotated[str, typer.Option(help="split of its scheme")] = "all",
+    seed: Annotated[int, typer.Option(help="training seed")] = 0,
+    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    cores: Annotated[int, typer.Option(help="threads")] = 1,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Train one model on one split with one seed; an interrupted training goes on."""
+    from expressway import jobs
+
+    print(jobs.train(_plan(config), model, split, seed, gpus, cores))
+
+
+@app.command()
+def predict_part(
+    model: Annotated[str, typer.Argument(help="a model of the configuration")],
+    evaluation: Annotated[str, typer.Argument(help="an evaluation of the configuration")],
+    split: Annotated[str, typer.Option(help="split that the model was trained on")] = "all",
+    seed: Annotated[int, typer.Option(help="training seed")] = 0,
+    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    cores: Annotated[int, typer.Option(help="threads")] = 1,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Write a trained model's predictions for the test clips of an evaluation."""
+    from expressway import jobs
+
+    print(jobs.predict(_plan(config), model, evaluation, split, seed, gpus, cores))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="a model of the configuration")],
+    evaluation: Annotated[str, typer.Argument(help="an evaluation of the configuration")],
+    split: Annotated[str, typer.Option(help="split that the model was trained on")] = "all",
+    seed: Annotated[int, typer.Option(help="training seed")] = 0,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Turn predictions into metrics with intervals (no torch needed)."""
+    from expressway import jobs
+
+    print(jobs.evaluate(_plan(config), model, evaluation, split, seed))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="model/evaluation")],
+    b: Annotated[str, typer.Argument(help="model/evaluation")],
+    out: Annotated[Path, typer.Option(help="JSON file to write")],
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Compare two results on the same clips: paired bootstrap of the difference."""
+    from expressway import jobs
+
+    print(jobs.compare(_plan(config), a, b, out))
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="HTML file to write")] = Path(
+        "results/report/index.html"
+    ),
+    dataset: Annotated[str | None, typer.Option(help="report on one data set only")] = None,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Write the report."""
+    from expressway import jobs
+
+    print(jobs.report(_plan(config), out, dataset))
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="a shard table")],
+    rows: Annotated[int, typer.Option(help="rows to list")] = 10,
+) -> None:
+    """Print a shard table: rows by status, configuration, fingerprint, columns, first rows."""
+    from expressway.inspection import describe
+
+    print(describe(file, rows))
+
+
+@app.command()
+def adopt(
+    accept: Annotated[
+        list[str], typer.Option(help="stage whose change you vouch for (noted in a ledger)")
+    ] = [],  # noqa: B006 - typer reads the default, nothing changes it
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Make outputs current again after dvc pull or a clone: only what its footer proves."""
+    from expressway.adoption import adopt
+
+    print(adopt(_plan(config), accept))
+
+
+@app.command()
+def schema(
+    write: Annotated[Path | None, typer.Option(help="file to write instead of printing")] = None,
+) -> None:
+    """Print the JSON schema of the configuration."""
+    from expressway.schema import json_schema
+
+    if write is None:
+        print(json_schema(), end="")
+    else:
+        write.write_text(json_schema(), "utf-8")
+
+
+@app.command()
+def import_weights(
+    method: Annotated[str, typer.Argument(help="emoclip")],
+    file: Annotated[Path, typer.Argument(help="a release's checkpoint (.pth or .safetensors)")],
+    out: Annotated[Path, typer.Option(help="model folder to write")],
+    backbone: Annotated[str, typer.Option(help="backbone of the release")] = "ViT-B-32/openai",
+) -> None:
+    """Read a published checkpoint into a model folder that evaluations load."""
+    from expressway import methods
+
+    print(methods.import_weights(method, file, out, backbone))
+
+
+def _imported(name: str, found: Any, shard_size: int) -> None:
+    from expressway.importers.write import write
+
+    done = write(name, found, shard_size)
+    print(f"{done.added} clip(s) added, {done.kept} stood there already: {done.manifest}")
+    if done.splits:
+        print(f"splits: {done.splits}")
+    print(f"data set: {done.config}")
+    print(f"next: snakemake --cores all results/{name}/report/index.html")
+
+
+NameOption = Annotated[str, typer.Option("--name", help="name of the data set")]
+SegmentOption = Annotated[
+    float | None, typer.Option(help="cut recordings into clips of so many seconds")
+]
+ShardOption = Annotated[int, typer.Option(help="clips per shard (a new data set only)")]
+
+
+@import_app.command("folder")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="folder with videos, images or frame folders")],
+    name: NameOption,
+    kind: Annotated[
+        Literal["video", "frames", "image"], typer.Option(help="what a clip is")
+    ] = "video",
+    label: Annotated[
+        str | None, typer.Option(help="label column to fill from the parent folders' names")
+    ] = None,
+    segment: SegmentOption = None,
+    shard_size: ShardOption = 256,
+) -> None:
+    """Every video (image, folder of frames) below a folder becomes a clip."""
+    from expressway.importers import folder as importer
+
+    _imported(name, importer.scan(folder, kind, label, segment), shard_size)
+
+
+@import_app.command("table")
+def import_table(
+    file: Annotated[Path, typer.Argument(help="CSV file with a column path")],
+    name: NameOption,
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the paths; default: the file's")
+    ] = None,
+    label: Annotated[list[str], typer.Option(help="a label column")] = [],  # noqa: B006
+    target: Annotated[list[str], typer.Option(help="a column with numbers")] = [],  # noqa: B006
+    segment: SegmentOption = None,
+    shard_size: ShardOption = 256,
+) -> None:
+    """Every row of a CSV file becomes a clip; labels, captions and parts are taken over."""
+    from expressway.importers import table as importer
+
+    _imported(name, importer.scan(file, root, label, target, segment), shard_size)
+
+
+@demo_app.command("create")
+def demo_create(
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    clips: Annotated[int, typer.Option(help="number of clips")] = 440,
+    seed: Annotated[int, typer.Option(help="seed of the world")] = 1,
+    stills: Annotated[int, typer.Option(help="number of unlabelled stills")] = 0,
+) -> None:
+    """Make another world: manifest, splits, rendered clips and their ground truth."""
+    from expressway import demo
+
+    demo.create(out, clips, seed, stills)
+
+
+@demo_app.command("render")
+def demo_render(
+    dataset: Annotated[str, typer.Option(help="a data set with a demo_seed")],
+    shard: Annotated[str, typer.Option(help="shard, such as 00000")],
+    cores: Annotated[int, typer.Option(help="worker processes")] = 1,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Render the clips of one shard, as the workflow's jobs do."""
+    from expressway import jobs
+
+    jobs.render(_plan(config), dataset, shard, cores)
+
+
+@demo_app.command("train-backbone")
+def demo_train_backbone(
+    out: Annotated[Path, typer.Option(help="folder to write")] = Path("data/demo/backbone"),
+    seed: Annotated[int, typer.Option(help="training seed")] = 0,
+) -> None:
+    """Train the demo's tiny CLIP on identities that occur in no demo clip."""
+    from expressway import demo
+
+    demo.train_backbone(out, seed)

@@ -1,0 +1,149 @@
+"""The face of the plan that the rules see: Snakemake's wildcards in, paths and params out.
+
+The only module of ours that the rules import. Params identify what a job is made of, so that a
+change of code, configuration or manifest rows makes exactly the right files stale.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from expressway import schema, stages
+from expressway.config import read_yaml
+from expressway.plan import Plan
+from expressway.provenance import code_fingerprint, digest
+
+CONFIG_FILE = Path("config/config.yaml")
+InputFunction = Callable[[Any], list[str]]
+
+
+def workflow_graph(config: dict[str, Any], main: bool) -> tuple["Graph", str]:
+    """Return the graph of a workflow, and the file that its jobs read the configuration from.
+
+    Args:
+        config: Snakemake's configuration: the file, with whatever the command line changed.
+        main: False in the jobs that a cluster runs, which need not check all files again.
+
+    Raises:
+        ConfigError, ManifestError: all problems at once, before any job starts.
+    """
+    graph = Graph(schema.check(config, str(CONFIG_FILE)))
+    if main:
+        graph.check_files()
+    return graph, _config_file(config)
+
+
+def _config_file(config: dict[str, Any]) -> str:
+    """Jobs read the configuration from disk; one changed on the command line is written down."""
+    if CONFIG_FILE.is_file() and read_yaml(CONFIG_FILE) == config:
+        return str(CONFIG_FILE)
+    path = Path("state/config") / f"{digest(config)}.yaml"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(dict(config), allow_unicode=True), "utf-8")
+    return str(path)
+
+
+class Graph(Plan):
+    """What the rules ask for; functions of ``wildcards`` are Snakemake input functions."""
+
+    stage_pattern = "|".join(stages.NAMES)
+
+    # --- stages -----------------------------------------------------------------------------
+
+    def inputs_of(self, stage: str) -> InputFunction:
+        """Return the input function of a stage's rule: upstream shards of the same number."""
+
+        def inputs(wildcards: Any) -> list[str]:
+            return self.shard_inputs(wildcards.dataset, stage, wildcards.variant, wildcards.shard)
+
+        return inputs
+
+    def expected(self, stage: str) -> Callable[[Any], str]:
+        """Return the param of a stage's rule: fingerprint and row digest of the shard."""
+
+        def expect(wildcards: Any) -> str:
+            return self.expectation(wildcards.dataset, stage, wildcards.variant, wildcards.shard)
+
+        return expect
+
+    def expected_demo(self, wildcards: Any) -> str:
+        """Return what the rendered clips of a shard are made of."""
+        rows = self.dataset(wildcards.dataset).rows(wildcards.shard)
+        return f"{self.demo_fingerprint(wildcards.dataset)}-{digest([clip.id for clip in rows])}"
+
+    def shards_of(self, wildcards: Any) -> list[str]:
+        """Return all shard tables of a store."""
+        return self.store_paths(wildcards.dataset, wildcards.stage, wildcards.variant)
+
+    def allowed_loss(self, wildcards: Any) -> float:
+        """Return the share of clips that a store may lose."""
+        return self.dataset(wildcards.dataset).config.max_failed_fraction
+
+    def coverage_of(self, wildcards: Any) -> list[str]:
+        """Return the coverage of all stores of a data set."""
+        return self.coverage_paths(wildcards.dataset)
+
+    def dataset_coverage(self) -> list[str]:
+        """Return the coverage of all stores of all data sets."""
+        return [path for name in self.settings.datasets for path in self.coverage_paths(name)]
+
+    # --- models and evaluations -------------------------------------------------------------
+
+    def training_inputs(self, wildcards: Any) -> list[str]:
+        """Return the stores that a model is trained on, and their coverage."""
+        return self._store_inputs(wildcards.model, self.model(wildcards.model).dataset)
+
+    def prediction_inputs(self, wildcards: Any) -> list[str]:
+        """Return the stores that an evaluation reads, and their coverage."""
+        return self._store_inputs(wildcards.model, self.evaluation(wildcards.evaluation).dataset)
+
+    def _store_inputs(self, model: str, dataset: str) -> list[str]:
+        stores = self.model(model).stores
+        coverage = [f"results/{dataset}/{stage}/{v}/coverage.json" for stage, v in stores.items()]
+        tables = [path for paths in self.model_stores(model, dataset).values() for path in paths]
+        return [*tables, *coverage]
+
+    def expected_model(self, wildcards: Any) -> str:
+        """Return what a trained model is made of."""
+        rows = self.model_rows(wildcards.model, wildcards.split)
+        return f"{self.model_fingerprint(wildcards.model)}-{rows}"
+
+    def expected_evaluation(self, wildcards: Any) -> str:
+        """Return what an evaluation's predictions are made of, beside the model."""
+        return self.evaluation_fingerprint(wildcards.evaluation)
+
+    def metrics_paths(self) -> list[str]:
+        """Return the metrics of every model under every evaluation."""
+        return [f"{folder}/metrics.json" for folder in self.all_evaluations()]
+
+    def metrics_code(self, wildcards: Any) -> str:
+        """Return the identity of the code that turns predictions into metrics."""
+        return code_fingerprint("expressway.evaluation.protocols")
+
+    def comparison_inputs(self, wildcards: Any) -> list[str]:
+        """Return the predictions of both sides of a comparison."""
+        sides = (
+            (wildcards.model, wildcards.evaluation),
+            (wildcards.other, wildcards.another),
+        )
+        return [
+            f"{folder}/predictions.parquet"
+            for model, evaluation in sides
+            for folder in self.evaluation_folders(model, evaluation)
+        ]
+
+    # --- report -----------------------------------------------------------------------------
+
+    def report_inputs(self) -> list[str]:
+        """Return the metrics and comparisons that the report shows."""
+        return [*self.metrics_paths(), *self.comparison_paths]
+
+    def report_code(self, wildcards: Any) -> str:
+        """Return the identity of the report: its code, its templates, its configuration."""
+        code = code_fingerprint("expressway.reporting.html")
+        templates = sorted((Path(__file__).parent / "reporting" / "templates").glob("*"))
+        texts = [template.read_text("utf-8") for template in templates]
+        return digest([code, texts, self.settings.report.model_dump()])

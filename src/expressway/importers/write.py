@@ -1,0 +1,155 @@
+"""Writing what an importer found: manifest and splits are appended to, never reordered."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from expressway.config import read_yaml, validate
+from expressway.errors import ManifestError
+from expressway.manifest import (
+    COLUMNS,
+    DatasetConfig,
+    path_problem,
+    read_manifest,
+    read_records,
+    read_splits,
+)
+from expressway.provenance import HashLedger
+from expressway.store import atomic_path
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an importer found: manifest rows (column -> text), split rows, columns' meaning."""
+
+    root: Path
+    rows: list[dict[str, str]]
+    splits: list[dict[str, str]] = field(default_factory=list)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What changed: rows added, rows that stood there already, and the three files."""
+
+    added: int
+    kept: int
+    manifest: Path
+    splits: Path | None
+    config: Path
+
+
+def write(name: str, found: Found, shard_size: int) -> Imported:
+    """Write or append to ``data/NAME/manifest.csv``, ``splits.csv``, ``config/datasets/NAME.yaml``.
+
+    Rows whose id stands in the manifest already are left as they are.
+
+    Raises:
+        ManifestError: all problems at once; nothing has been written then.
+    """
+    folder = Path("data") / name
+    manifest, splits = folder / "manifest.csv", folder / "splits.csv"
+    config_path = Path("config/datasets") / f"{name}.yaml"
+    _refuse_odd_paths(found)
+    config = _merged_config(name, found, config_path, shard_size)
+    header, old = _existing(manifest)
+    known = {row["id"] for row in old}
+    new = [row for row in found.rows if row["id"] not in known]
+    _hash(name, found.root, new)
+    columns = _columns(header, [*old, *new], config)
+    _publish(manifest, columns, [*old, *new], lambda path: read_manifest(path, config))
+    if found.splits or splits.is_file():
+        _write_splits(splits, found.splits, manifest, config)
+    _write_config(config_path, config)
+    return Imported(len(new), len(old), manifest, splits if config.splits else None, config_path)
+
+
+def _refuse_odd_paths(found: Found) -> None:
+    problems = [
+        f"{row['path']!r} {problem}"
+        for row in found.rows
+        if (problem := path_problem(row["path"])) is not None
+    ]
+    if problems:
+        raise ManifestError("\n".join(problems))
+
+
+def _merged_config(name: str, found: Found, path: Path, shard_size: int) -> DatasetConfig:
+    old = validate(DatasetConfig, read_yaml(path), str(path)) if path.is_file() else None
+    labels = dict(old.labels) if old else {}
+    for task, names in found.labels.items():
+        known = labels.get(task, [])
+        labels[task] = [*known, *(label for label in names if label not in known)]
+    has_splits = bool(found.splits) or bool(old and old.splits)
+    update: dict[str, Any] = {
+        "labels": labels,
+        "targets": list(dict.fromkeys([*(old.targets if old else []), *found.targets])),
+        "splits": f"data/{name}/splits.csv" if has_splits else None,
+    }
+    if old:
+        return old.model_copy(update=update)
+    fixed = {"manifest": f"data/{name}/manifest.csv", "root": str(found.root)}
+    return validate(DatasetConfig, {**fixed, "shard_size": shard_size, **update}, str(path))
+
+
+def _existing(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    if not path.is_file():
+        return [], []
+    header, records = read_records(path)
+    return header, [record for _, record in records]
+
+
+def _hash(name: str, root: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Fill in ``sha256``, and the ledger that saves the workflow from hashing again."""
+    ledger = HashLedger(Path("state/hashes") / f"{name}.json")
+    for row in rows:
+        row["sha256"] = ledger.sha256(root / row["path"], row["path"]) or ""
+    ledger.save()
+
+
+def _columns(
+    header: Sequence[str], rows: Sequence[Mapping[str, str]], config: DatasetConfig
+) -> list[str]:
+    used = dict.fromkeys([*header, *COLUMNS, *config.labels, *config.targets])
+    for row in rows:
+        used |= dict.fromkeys(row)
+    return list(used)
+
+
+def _publish(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]], check: Any
+) -> None:
+    """Write a CSV file that passes its own check before it replaces the old one."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text.getvalue(), "utf-8", newline="")
+        try:
+            check(temporary)
+        except ManifestError as error:
+            raise ManifestError(str(error).replace(str(temporary), str(path))) from None
+
+
+def _write_splits(
+    path: Path, new: Iterable[Mapping[str, str]], manifest: Path, config: DatasetConfig
+) -> None:
+    columns = ["clip_id", "scheme", "split", "part"]
+    _, old = _existing(path)
+    rows = {tuple(row[c] for c in columns): dict(row) for row in [*old, *new]}
+    clips = read_manifest(manifest, config)
+    _publish(path, columns, rows.values(), lambda temporary: read_splits(temporary, clips))
+
+
+def _write_config(path: Path, config: DatasetConfig) -> None:
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, "utf-8")

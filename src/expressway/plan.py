@@ -1,0 +1,380 @@
+"""From the configuration to what there is to make: variants, shards, paths, fingerprints.
+
+Pure: reads the configuration, manifests and file stamps, and writes nothing but the ledger of
+file hashes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from expressway import schema, stages
+from expressway.config import read_yaml
+from expressway.errors import ConfigError, ManifestError
+from expressway.manifest import (
+    Clip,
+    DatasetConfig,
+    SplitRow,
+    missing_files,
+    parts,
+    read_manifest,
+    read_splits,
+    rows_digest,
+    shard_names,
+    shard_rows,
+    split_names,
+)
+from expressway.provenance import HashLedger, code_fingerprint, digest, fingerprint
+from expressway.schema import EvaluationConfig, ModelConfig, Settings
+from expressway.stage import Source, StageConfig
+
+UNTRAINED_SPLIT = "all"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: its configuration and tables; ``contents`` maps path -> sha256 as of now."""
+
+    name: str
+    config: DatasetConfig
+    clips: list[Clip]
+    splits: list[SplitRow]
+    contents: Mapping[str, str | None]
+
+    @property
+    def root(self) -> Path:
+        """Folder that the manifest's paths start from."""
+        return Path(self.config.root)
+
+    @property
+    def shards(self) -> list[str]:
+        """Names of the shards, in order."""
+        return shard_names(len(self.clips), self.config.shard_size)
+
+    def rows(self, shard: str) -> list[Clip]:
+        """Return the clips of one shard."""
+        return list(shard_rows(self.clips, self.config.shard_size, shard))
+
+
+def read_dataset(settings: Settings, name: str) -> Dataset:
+    """Return a data set with its tables read and checked.
+
+    Raises:
+        ConfigError: the data set's configuration has problems.
+        ManifestError: all problems of its manifest and splits at once.
+    """
+    config = schema.dataset_config(settings, name)
+    clips = read_manifest(Path(config.manifest), config)
+    splits = read_splits(Path(config.splits), clips) if config.splits else []
+    return Dataset(name, config, clips, splits, _contents(name, config, clips))
+
+
+def _contents(name: str, config: DatasetConfig, clips: Iterable[Clip]) -> dict[str, str | None]:
+    """Return path -> sha256; files that are away keep the hash that the manifest states."""
+    if config.demo_seed is not None:
+        return {}
+    ledger = HashLedger(Path("state/hashes") / f"{name}.json")
+    root = Path(config.root)
+    found: dict[str, str | None] = {}
+    for clip in clips:
+        if clip.path not in found:
+            found[clip.path] = ledger.sha256(root / clip.path, clip.path) or clip.sha256
+    ledger.save()
+    return found
+
+
+class Plan:
+    """What there is to make: which files, from which files, under which fingerprints."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.dataset = lru_cache(maxsize=None)(self._dataset)
+        self.fingerprint = lru_cache(maxsize=None)(self._fingerprint)
+        self.rows = lru_cache(maxsize=None)(self._rows)
+        self.model_fingerprint = lru_cache(maxsize=None)(self._model_fingerprint)
+
+    def _dataset(self, name: str) -> Dataset:
+        return read_dataset(self.settings, name)
+
+    def check_files(self) -> None:
+        """Refuse to start when clips are missing whose first store is not there either.
+
+        Raises:
+            ManifestError: one line per missing file.
+        """
+        found: list[str] = []
+        for name in self.settings.datasets:
+            dataset = self.dataset(name)
+            if dataset.config.demo_seed is None:
+                away = {clip.path for clip in dataset.clips if dataset.contents[clip.path] is None}
+                away |= {c.path for c in dataset.clips if not (dataset.root / c.path).exists()}
+                clips = [c for c in self._unprepared(dataset) if c.path in away]
+                found += missing_files(clips, dataset.root, Path(dataset.config.manifest))
+        if found:
+            raise ManifestError("\n".join(found))
+
+    def _unprepared(self, dataset: Dataset) -> list[Clip]:
+        """Return the clips of shards that some store which reads files still lacks."""
+        stores = [store for store in self.stores(dataset.name) if self._reads_files(*store)]
+        return [
+            clip
+            for shard in dataset.shards
+            if not all(Path(shard_path(dataset.name, *store, shard)).exists() for store in stores)
+            for clip in dataset.rows(shard)
+        ]
+
+    # --- stores -----------------------------------------------------------------------------
+
+    def config(self, stage: str, variant: str) -> StageConfig:
+        """Return the configuration of a stage variant.
+
+        Raises:
+            ConfigError: there is no such variant.
+        """
+        known = schema.variants(self.settings, stage)
+        if variant not in known:
+            raise ConfigError(f"no variant {variant!r} of {stage}; known: {', '.join(known)}")
+        found: StageConfig = known[variant]
+        return found
+
+    def kept(self, stage: str, variant: str) -> bool:
+        """Return whether the store is written (frames may be computed inside the faces job)."""
+        return bool(getattr(self.config(stage, variant), "keep", True))
+
+    def _reads_files(self, stage: str, variant: str) -> bool:
+        upstream = self.config(stage, variant).upstream()
+        return stage == "frames" or any(not self.kept(*pair) for pair in upstream.items())
+
+    def stores(self, dataset: str) -> list[tuple[str, str]]:
+        """Return all stores to make for a data set, upstream first, each once."""
+        config = schema.dataset_config(self.settings, dataset)
+        wanted = self.settings.prepare if config.prepare is None else config.prepare
+        pairs = [tuple(name.split("/")) for name in wanted]
+        for model in self.settings.models.values():
+            evaluated = {e.dataset for e in self.settings.evaluations.values()}
+            if dataset == model.dataset or dataset in evaluated:
+                pairs += list(model.stores.items())
+        found: dict[tuple[str, str], None] = {}
+        for stage, variant in pairs:
+            for pair in self._with_upstream(stage, variant):
+                found[pair] = None
+        return sorted(found, key=lambda pair: (stages.NAMES.index(pair[0]), pair[1]))
+
+    def _with_upstream(self, stage: str, variant: str) -> list[tuple[str, str]]:
+        above = self.config(stage, variant).upstream()
+        found = [pair for step in above.items() for pair in self._with_upstream(*step)]
+        return [*found, (stage, variant)] if self.kept(stage, variant) else found
+
+    def store_paths(self, dataset: str, stage: str, variant: str) -> list[str]:
+        """Return the shard tables of a store in order."""
+        self.config(stage, variant)
+        return [shard_path(dataset, stage, variant, s) for s in self.dataset(dataset).shards]
+
+    def sources(self, dataset: str, stage: str, variant: str, shard: str) -> dict[str, Source]:
+        """Return where a job finds the rows of each upstream stage."""
+        return {
+            above: Source(path=Path(shard_path(dataset, above, name, shard)))
+            if self.kept(above, name)
+            else Source(stage=stages.get(above), config=self.config(above, name))
+            for above, name in self.config(stage, variant).upstream().items()
+        }
+
+    def shard_inputs(self, dataset: str, stage: str, variant: str, shard: str) -> list[str]:
+        """Return the files that make a shard stale when they are newer."""
+        paths = [s.path for s in self.sources(dataset, stage, variant, shard).values() if s.path]
+        found = [str(path) for path in paths]
+        if self._reads_files(stage, variant) and self._demo_seed(dataset) is not None:
+            found.append(truth_path(self.dataset(dataset).root, shard))
+        return found
+
+    def _demo_seed(self, dataset: str) -> int | None:
+        return schema.dataset_config(self.settings, dataset).demo_seed
+
+    def _fingerprint(self, dataset: str, stage: str, variant: str) -> str:
+        config = self.config(stage, variant)
+        upstream = {
+            f"{above}/{name}": self.fingerprint(dataset, above, name)
+            for above, name in config.upstream().items()
+        }
+        if stage == "frames" and self._demo_seed(dataset) is not None:
+            upstream["demo"] = self.demo_fingerprint(dataset)
+        code = code_fingerprint(f"expressway.stages.{stage}")
+        return fingerprint(code, config.identity(), weights(config.weights()), upstream)
+
+    def demo_fingerprint(self, dataset: str) -> str:
+        """Return the identity of the demo renderer for a data set's world."""
+        seed = self._demo_seed(dataset)
+        return fingerprint(code_fingerprint("expressway.demo.render"), {"seed": seed}, {}, {})
+
+    def _rows(self, dataset: str, stage: str, variant: str, shard: str) -> str:
+        data = self.dataset(dataset)
+        return rows_digest(data.rows(shard), self._columns(stage, variant), data.contents)
+
+    def expectation(self, dataset: str, stage: str, variant: str, shard: str) -> str:
+        """Return what a shard table is made of: fingerprint and row digest."""
+        made_of = self.fingerprint(dataset, stage, variant)
+        return f"{made_of}-{self.rows(dataset, stage, variant, shard)}"
+
+    def _columns(self, stage: str, variant: str) -> tuple[str, ...]:
+        config = self.config(stage, variant)
+        columns = dict.fromkeys(config.manifest_columns())
+        for above, name in config.upstream().items():
+            if not self.kept(above, name):
+                columns |= dict.fromkeys(self.config(above, name).manifest_columns())
+        return tuple(columns)
+
+    # --- models and evaluations -------------------------------------------------------------
+
+    def model(self, name: str) -> ModelConfig:
+        """Return a model's configuration.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        if name not in self.settings.models:
+            raise ConfigError(f"no model {name!r}; known: {', '.join(self.settings.models)}")
+        return self.settings.models[name]
+
+    def evaluation(self, name: str) -> EvaluationConfig:
+        """Return an evaluation's configuration.
+
+        Raises:
+            ConfigError: there is no such evaluation.
+        """
+        if name not in self.settings.evaluations:
+            known = ", ".join(self.settings.evaluations)
+            raise ConfigError(f"no evaluation {name!r}; known: {known}")
+        return self.settings.evaluations[name]
+
+    def recipe(self, name: str) -> dict[str, Any]:
+        """Return a model's recipe: the method's file with the model's changes on top."""
+        model = self.model(name)
+        path = Path("config/methods") / f"{model.method}.yaml"
+        defaults = read_yaml(path) if path.is_file() else {}
+        return {**defaults, **model.recipe}
+
+    def runs(self, name: str) -> list[str]:
+        """Return the folders of a model's training runs: ``{split}-seed{seed}``."""
+        model = self.model(name)
+        return [f"{split}-seed{seed}" for split in self.splits(name) for seed in model.seeds]
+
+    def splits(self, name: str) -> list[str]:
+        """Return the splits that a model is trained on; one named ``all`` without a scheme."""
+        model = self.model(name)
+        if model.scheme is None:
+            return [UNTRAINED_SPLIT]
+        known = split_names(self.dataset(model.dataset).splits, model.scheme)
+        wanted = model.splits or known
+        strange = [split for split in wanted if split not in known]
+        if strange or not known:
+            raise ConfigError(
+                f"models.{name}: scheme {model.scheme!r} of {model.dataset} has the splits "
+                f"{', '.join(known) or 'none'}; not {', '.join(strange) or 'any'}"
+            )
+        return wanted
+
+    def model_stores(self, name: str, dataset: str) -> dict[str, list[str]]:
+        """Return stage -> shard tables that a model reads from a data set."""
+        stores = self.model(name).stores
+        return {stage: self.store_paths(dataset, stage, v) for stage, v in stores.items()}
+
+    def backbone(self, name: str) -> str | None:
+        """Return the backbone that a model's features come from."""
+        variant = self.model(name).stores.get("visual_features")
+        if variant is None:
+            return None
+        return str(self.config("visual_features", variant).backbone)
+
+    def prompt_set(self, name: str | None) -> Any:
+        """Return a class prompt set as it stands in the prompts file."""
+        if name is None:
+            return None
+        path = Path(self.settings.prompts)
+        known = read_yaml(path)
+        if name not in known:
+            raise ConfigError(f"{path}: no prompt set {name!r}; known: {', '.join(known)}")
+        return known[name]
+
+    def _model_fingerprint(self, name: str) -> str:
+        model = self.model(name)
+        code = [
+            code_fingerprint(f"expressway.methods.{model.method}"),
+            code_fingerprint("expressway.training"),
+        ]
+        config = {
+            **model.model_dump(mode="json", exclude={"splits", "seeds", "recipe"}),
+            "recipe": self.recipe(name),
+            "labels": self.dataset(model.dataset).config.labels.get(model.task),
+            "prompts": self.prompt_set(model.prompts),
+        }
+        upstream = {
+            f"{stage}/{variant}": self.fingerprint(model.dataset, stage, variant)
+            for stage, variant in model.stores.items()
+        }
+        return fingerprint(digest(code), config, {}, upstream)
+
+    def model_rows(self, name: str, split: str) -> str:
+        """Identify what training reads of the manifest and the splits."""
+        model = self.model(name)
+        data = self.dataset(model.dataset)
+        members = parts(data.splits, model.scheme, split) if model.scheme else {}
+        clips = [[c.id, c.labels.get(model.task), members.get(c.id)] for c in data.clips]
+        return digest(clips)
+
+    def evaluation_fingerprint(self, name: str) -> str:
+        """Identify an evaluation: protocol, test rows, prompts and the code that computes it."""
+        evaluation = self.evaluation(name)
+        data = self.dataset(evaluation.dataset)
+        config = {
+            **evaluation.model_dump(mode="json", exclude={"models"}),
+            "prompts": self.prompt_set(evaluation.prompts),
+            "clips": [[c.id, c.labels.get(evaluation.task), c.subject] for c in data.clips],
+            "splits": [[r.clip_id, r.scheme, r.split, r.part] for r in data.splits],
+        }
+        code = [code_fingerprint(f"expressway.{m}") for m in ("prediction", "evaluation.protocols")]
+        return fingerprint(digest(code), config, {}, {})
+
+    def evaluation_folders(self, model: str, evaluation: str) -> list[str]:
+        """Return the result folders of one model under one evaluation."""
+        return [f"results/evaluations/{model}/{run}/{evaluation}" for run in self.runs(model)]
+
+    def all_evaluations(self) -> list[str]:
+        """Return the result folders of every model under every evaluation."""
+        return [
+            folder
+            for name, evaluation in self.settings.evaluations.items()
+            for model in evaluation.models
+            for folder in self.evaluation_folders(model, name)
+        ]
+
+    @cached_property
+    def comparison_paths(self) -> list[str]:
+        """Return the files of all paired comparisons."""
+        pairs = [(c.a.replace("/", "."), c.b.replace("/", ".")) for c in self.settings.comparisons]
+        return [f"results/comparisons/{a}--{b}.json" for a, b in pairs]
+
+    def coverage_paths(self, dataset: str) -> list[str]:
+        """Return the coverage files of all stores of a data set."""
+        stores = self.stores(dataset)
+        return [f"results/{dataset}/{stage}/{variant}/coverage.json" for stage, variant in stores]
+
+
+def shard_path(dataset: str, stage: str, variant: str, shard: str) -> str:
+    """Return the path of one shard table."""
+    return f"results/{dataset}/{stage}/{variant}/{shard}.parquet"
+
+
+def truth_path(root: Path, shard: str) -> str:
+    """Return the path of the demo world's ground truth for one shard."""
+    return f"{root}/clips/{shard}.truth.parquet"
+
+
+@cache
+def weights(paths: tuple[str, ...]) -> dict[str, str]:
+    """Return path -> digest of weights files and folders; what is not there says so."""
+    ledger = HashLedger(Path("state/hashes/weights.json"))
+    found = {path: ledger.weights(Path(path)) or "missing" for path in paths}
+    ledger.save()
+    return found

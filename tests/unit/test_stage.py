@@ -1,0 +1,106 @@
+"""The stage runner: rows out == rows in, in order, whatever single clips do."""
+
+import pytest
+import sample_stage
+
+from expressway.errors import StoreError, SystemicError
+from expressway.manifest import Clip
+from expressway.stage import Job, Source, run
+from expressway.store import ShardReader
+
+
+def job(tmp_path, stage, ids, cores=2, inputs=None, name="out"):
+    return Job(
+        stage=stage,
+        config=sample_stage.SampleConfig(),
+        clips=[Clip(id=i, path=f"{i}.mp4") for i in ids],
+        root=tmp_path,
+        inputs=inputs or {},
+        output=tmp_path / f"{name}.parquet",
+        footer={"variant": "v", "fingerprint": "f", "rows": "r"},
+        cores=cores,
+    )
+
+
+def states(tmp_path, name="out"):
+    reader = ShardReader(tmp_path / f"{name}.parquet")
+    return [(state["clip_id"], state["status"], state["error_type"]) for state in reader.states]
+
+
+def test_a_clip_that_kills_hangs_or_raises_costs_one_row(tmp_path):
+    ids = ["ok-1", "die-1", "ok-2", "hang-1", "noface-1", "bug-1", "ok-3", "die-2", "ok-4"]
+    counts = run(job(tmp_path, sample_stage.PROCESSES, ids))
+    assert states(tmp_path) == [
+        ("ok-1", "ok", None),
+        ("die-1", "invalid", "WorkerDied"),
+        ("ok-2", "ok", None),
+        ("hang-1", "timeout", "TimeoutError"),
+        ("noface-1", "no_face", "RowFailure"),
+        ("bug-1", "invalid", "KeyError"),
+        ("ok-3", "ok", None),
+        ("die-2", "invalid", "WorkerDied"),
+        ("ok-4", "ok", None),
+    ]
+    assert counts == {"ok": 4, "invalid": 3, "timeout": 1, "no_face": 1}
+    reader = ShardReader(tmp_path / "out.parquet")
+    assert reader.by_id("ok-2")["text"] == "ok-2 ok-2.mp4"
+    assert reader.footer["fingerprint"] == "f"
+    assert reader.footer["packages"]["numpy"]
+
+
+def test_a_bad_clip_in_a_batch_costs_one_row(tmp_path):
+    run(job(tmp_path, sample_stage.BATCHES, ["ok-1", "bug-1", "ok-2", "ok-3", "noface-1"]))
+    assert [status for _, status, _ in states(tmp_path)] == ["ok", "invalid", "ok", "ok", "no_face"]
+
+
+@pytest.mark.parametrize("stage", [sample_stage.PROCESSES, sample_stage.BATCHES])
+@pytest.mark.parametrize("fault", ["disk", "gpu"])
+def test_faults_of_the_machine_stop_the_job_and_leave_nothing(tmp_path, stage, fault):
+    with pytest.raises(SystemicError):
+        run(job(tmp_path, stage, ["ok-1", f"{fault}-1", "ok-2"]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_order_and_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
+    ids = [f"ok-{i}" for i in range(20)]
+    run(job(tmp_path, sample_stage.PROCESSES, ids, cores=1, name="one"))
+    run(job(tmp_path, sample_stage.PROCESSES, ids, cores=3, name="three"))
+    one, three = (tmp_path / f"{name}.parquet" for name in ("one", "three"))
+    assert one.read_bytes() == three.read_bytes()
+
+
+def test_rows_lost_upstream_are_skipped_with_the_cause(tmp_path):
+    ids = ["ok-1", "noface-1", "ok-2"]
+    run(job(tmp_path, sample_stage.PROCESSES, ids, name="frames"))
+    source = {"frames": Source(path=tmp_path / "frames.parquet")}
+    run(job(tmp_path, sample_stage.BATCHES, ids, inputs=source, name="faces"))
+    assert [s for _, s, _ in states(tmp_path, "faces")] == ["ok", "skipped", "ok"]
+    reader = ShardReader(tmp_path / "faces.parquet")
+    assert reader.by_id("noface-1")["error_message"] == "frames: no_face"
+    assert reader.by_id("ok-2")["text"] == "ok-2 ok-2 ok-2.mp4"
+
+
+def test_an_upstream_stage_can_run_inside_the_job(tmp_path):
+    ids = ["ok-1", "noface-1"]
+    inline = {"frames": Source(stage=sample_stage.PROCESSES, config=sample_stage.SampleConfig())}
+    run(job(tmp_path, sample_stage.PROCESSES, ids, inputs=inline, name="faces"))
+    assert states(tmp_path, "faces") == [
+        ("ok-1", "ok", None),
+        ("noface-1", "no_face", "RowFailure"),
+    ]
+    reader = ShardReader(tmp_path / "faces.parquet")
+    assert reader.by_id("ok-1")["text"] == "ok-1 ok-1 ok-1.mp4"
+
+
+def test_inputs_of_other_clips_are_refused(tmp_path):
+    run(job(tmp_path, sample_stage.PROCESSES, ["ok-1"], name="frames"))
+    source = {"frames": Source(path=tmp_path / "frames.parquet")}
+    with pytest.raises(StoreError, match="its clips differ"):
+        run(job(tmp_path, sample_stage.BATCHES, ["ok-2"], inputs=source, name="faces"))
+
+
+def test_a_path_out_of_the_root_is_a_row_and_reads_nothing(tmp_path):
+    bad = job(tmp_path, sample_stage.BATCHES, ["ok-1"])
+    bad = Job(**{**bad.__dict__, "clips": [Clip(id="ok-1", path="../x.mp4")]})
+    run(bad)
+    assert states(tmp_path) == [("ok-1", "invalid", "RowFailure")]

@@ -1,0 +1,86 @@
+"""Evaluation: predictions need the model, metrics need only the predictions.
+
+REQUIRES  trained models; the test data's stores
+MAKES     results/evaluations/{model}/{split}-seed{seed}/{evaluation}/predictions.parquet,
+          metrics.json; results/comparisons/{a}--{b}.json
+"""
+
+
+rule predict:
+    """Score the test clips of one evaluation with one trained model."""
+    input:
+        graph.prediction_inputs,
+        weights="results/models/{model}/{split}-seed{seed}/model.safetensors",
+        card="results/models/{model}/{split}-seed{seed}/model.json",
+    output:
+        "results/evaluations/{model}/{split}-seed{seed}/{evaluation}/predictions.parquet",
+    log:
+        "logs/evaluations/{model}/{split}-seed{seed}/{evaluation}.predict.log",
+    benchmark:
+        "logs/benchmarks/evaluations/{model}/{split}-seed{seed}/{evaluation}.predict.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=0,
+    params:
+        expect=graph.expected_evaluation,
+    shell:
+        "python -m expressway predict-part {wildcards.model:q} {wildcards.evaluation:q}"
+        " --config {config_file:q} --split {wildcards.split:q} --seed {wildcards.seed:q}"
+        " --cores {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+
+
+rule evaluate:
+    """Turn predictions into metrics with intervals."""
+    input:
+        "results/evaluations/{model}/{split}-seed{seed}/{evaluation}/predictions.parquet",
+    output:
+        "results/evaluations/{model}/{split}-seed{seed}/{evaluation}/metrics.json",
+    log:
+        "logs/evaluations/{model}/{split}-seed{seed}/{evaluation}.log",
+    benchmark:
+        "logs/benchmarks/evaluations/{model}/{split}-seed{seed}/{evaluation}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    params:
+        code=graph.metrics_code,
+    shell:
+        "python -m expressway evaluate {wildcards.model:q} {wildcards.evaluation:q}"
+        " --config {config_file:q} --split {wildcards.split:q} --seed {wildcards.seed:q}"
+        " > {log:q} 2>&1"
+
+
+rule compare:
+    """Compare two results on the same clips with a paired bootstrap."""
+    input:
+        graph.comparison_inputs,
+    output:
+        "results/comparisons/{model}.{evaluation}--{other}.{another}.json",
+    log:
+        "logs/comparisons/{model}.{evaluation}--{other}.{another}.log",
+    benchmark:
+        "logs/benchmarks/comparisons/{model}.{evaluation}--{other}.{another}.tsv"
+    wildcard_constraints:
+        other=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+        another=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    params:
+        code=graph.metrics_code,
+    shell:
+        "python -m expressway compare {wildcards.model:q}/{wildcards.evaluation:q}"
+        " {wildcards.other:q}/{wildcards.another:q} --config {config_file:q}"
+        " --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,151 @@
+"""The stages of preparation, one shard a job.
+
+REQUIRES  data/{dataset}/manifest.csv and the files that it names
+MAKES     results/{dataset}/{stage}/{variant}/{shard}.parquet, coverage.json beside the shards
+A clip that fails is a row with a status; a job fails only for faults of the machine.
+"""
+
+STAGE_COMMAND = (
+    "python -m expressway stage {rule} --config {config_file:q} --dataset {wildcards.dataset:q}"
+    " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+    " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
+)
+
+
+rule frames:
+    """Decode the kept frames of every clip, with the facts of its source."""
+    input:
+        graph.inputs_of("frames"),
+    output:
+        "results/{dataset}/frames/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/frames/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/frames/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/media.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=120,
+        gpu=0,
+    params:
+        expect=graph.expected("frames"),
+    shell:
+        STAGE_COMMAND
+
+
+rule faces:
+    """Find, track and align one face per clip."""
+    input:
+        graph.inputs_of("faces"),
+    output:
+        "results/{dataset}/faces/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/faces/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/faces/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/faces.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=240,
+        gpu=0,
+    params:
+        expect=graph.expected("faces"),
+    shell:
+        STAGE_COMMAND
+
+
+rule landmarks:
+    """Place 68 points (and the dense mesh) on every aligned face."""
+    input:
+        graph.inputs_of("landmarks"),
+    output:
+        "results/{dataset}/landmarks/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/landmarks/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/landmarks/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/faces.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=120,
+        gpu=0,
+    params:
+        expect=graph.expected("landmarks"),
+    shell:
+        STAGE_COMMAND
+
+
+rule visual_features:
+    """Encode every aligned face with a frozen CLIP image tower."""
+    input:
+        graph.inputs_of("visual_features"),
+    output:
+        "results/{dataset}/visual_features/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/visual_features/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/visual_features/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/language.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=0,
+    params:
+        expect=graph.expected("visual_features"),
+    shell:
+        STAGE_COMMAND
+
+
+rule text_embeddings:
+    """Encode every caption with a frozen text tower."""
+    input:
+        graph.inputs_of("text_embeddings"),
+    output:
+        "results/{dataset}/text_embeddings/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/text_embeddings/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/text_embeddings/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/language.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=0,
+    params:
+        expect=graph.expected("text_embeddings"),
+    shell:
+        STAGE_COMMAND
+
+
+rule coverage:
+    """Count what a store lost and why; stop here when it is more than the data set allows."""
+    input:
+        graph.shards_of,
+    output:
+        "results/{dataset}/{stage}/{variant}/coverage.json",
+    log:
+        "logs/{dataset}/{stage}/{variant}/coverage.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/{stage}/{variant}/coverage.tsv"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+        gpu=0,
+    params:
+        allowed=graph.allowed_loss,
+    shell:
+        "python -m expressway coverage {wildcards.stage:q} --config {config_file:q}"
+        " --dataset {wildcards.dataset:q} --variant {wildcards.variant:q} > {log:q} 2>&1"

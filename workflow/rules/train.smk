@@ -1,0 +1,32 @@
+"""Training: one job per model, split and seed.
+
+REQUIRES  the stores that the method reads, and their coverage
+MAKES     results/models/{model}/{split}-seed{seed}/model.safetensors, model.json
+Training state lives in state/models/, outside declared outputs: an interrupted job goes on.
+"""
+
+
+rule train:
+    """Train a method on the training part of one split."""
+    input:
+        graph.training_inputs,
+    output:
+        weights="results/models/{model}/{split}-seed{seed}/model.safetensors",
+        card="results/models/{model}/{split}-seed{seed}/model.json",
+    log:
+        "logs/models/{model}/{split}-seed{seed}.log",
+    benchmark:
+        "logs/benchmarks/models/{model}/{split}-seed{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=0,
+    params:
+        expect=graph.expected_model,
+    shell:
+        "python -m expressway train {wildcards.model:q} --config {config_file:q}"
+        " --split {wildcards.split:q} --seed {wildcards.seed:q} --cores {threads}"
+        " --gpus {resources.gpu} > {log:q} 2>&1"
