@@ -1,0 +1,65 @@
+"""What people read: one self-contained HTML report and the result tables.
+
+The graph fills a `ReportSpec` with paths; `build` reads stores, predictions and metrics
+and never computes anything that costs more than a bootstrap.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expressway.manifest import Clip
+
+__all__ = ["ReportDataset", "ReportSpec", "build"]
+
+
+@dataclass(frozen=True)
+class ReportDataset:
+    """One data set: its clips in manifest order and the shard tables made from them.
+
+    `stores` maps (stage, variant) to the shard paths in shard order; a path that does not
+    exist yet is reported as not computed.
+    """
+
+    name: str
+    manifest: Sequence[Clip]
+    stores: Mapping[tuple[str, str], Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """Everything a report shows, as paths and plain values.
+
+    `evaluations` are folders with predictions.parquet and metrics.json; `models` are
+    model.json files; `comparisons` are JSON files of paired tests; `benchmarks` pairs a
+    rule's name with one of Snakemake's benchmark tables. `thumbnails` decides whether
+    pictures of faces, which are personal data, enter the file.
+    """
+
+    title: str
+    demo: bool
+    thumbnails: bool
+    datasets: Sequence[ReportDataset] = ()
+    evaluations: Sequence[Path] = ()
+    models: Sequence[Path] = ()
+    comparisons: Sequence[Path] = ()
+    benchmarks: Sequence[tuple[str, Path]] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def build(spec: ReportSpec, out: Path) -> Path:
+    """Write the report to `out` (an .html path or a folder for index.html); return its path.
+
+    Raises StoreError when a shard table or an evaluation cannot be read.
+    """
+    from expressway.reporting.html import render
+    from expressway.store import atomic_path
+
+    target = out if out.suffix == ".html" else out / "index.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    page = render(spec)
+    with atomic_path(target) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return target

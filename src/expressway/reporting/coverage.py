@@ -1,0 +1,171 @@
+"""Where clips were lost and where the time went: states of all stores, Snakemake's benchmarks."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from expressway.errors import USABLE
+from expressway.reporting import ReportDataset
+from expressway.store import Store
+
+STAGE_ORDER = (
+    "frames",
+    "faces",
+    "landmarks",
+    "parsing",
+    "captions",
+    "text_embeddings",
+    "visual_features",
+    "attention",
+    "teacher_embeddings",
+)
+EXAMPLES = 3
+# Shown instead of a status where a shard table does not exist yet.
+NOT_COMPUTED = "not computed"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Clips whose first trouble was the same status in the same stage."""
+
+    stage: str
+    variant: str
+    status: str
+    states: tuple[Mapping[str, Any], ...]
+
+    @property
+    def examples(self) -> tuple[Mapping[str, Any], ...]:
+        """The states of a few clips: clip_id, status, error_type, error_message."""
+        return self.states[:EXAMPLES]
+
+    @property
+    def kept(self) -> bool:
+        """Degraded clips stay in the data; all others are lost."""
+        return self.status in USABLE
+
+
+@dataclass(frozen=True)
+class StageCoverage:
+    """How many clips of a data set ended in each status of one store."""
+
+    stage: str
+    variant: str
+    counts: Mapping[str, int]
+
+    @property
+    def lost_here(self) -> int:
+        """Clips that reached the stage and failed in it."""
+        fine = USABLE | {"skipped", NOT_COMPUTED}
+        return sum(number for status, number in self.counts.items() if status not in fine)
+
+
+class OpenDataset:
+    """A data set with its stores opened once; everything else in the report reads through it."""
+
+    def __init__(self, dataset: ReportDataset) -> None:
+        self.name = dataset.name
+        self.clips = list(dataset.manifest)
+        keys = sorted(dataset.stores, key=lambda key: (_rank(key[0]), key[0]))
+        paths = {key: [p for p in dataset.stores[key] if p.exists()] for key in keys}
+        self.stores = {key: Store(found) for key, found in paths.items()}
+
+    def first(self, stage: str) -> Store | None:
+        """The first non-empty store of a stage, whatever its variant."""
+        found = (s for (name, _), s in self.stores.items() if name == stage and len(s))
+        return next(found, None)
+
+    @cached_property
+    def stages(self) -> list[StageCoverage]:
+        """Coverage of every store in the order of the pipeline."""
+        return [
+            StageCoverage(stage, variant, Counter(_status(store, clip.id) for clip in self.clips))
+            for (stage, variant), store in self.stores.items()
+        ]
+
+    @cached_property
+    def complete(self) -> int:
+        """Number of clips that every store can use."""
+        stores = list(self.stores.values())
+        return sum(all(store.usable(clip.id) for store in stores) for clip in self.clips)
+
+    @cached_property
+    def losses(self) -> list[Loss]:
+        """Clips grouped by their first failing stage and status, then the degraded ones."""
+        groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+        for clip in self.clips:
+            for key, state in self._troubles(clip.id):
+                groups.setdefault((*key, str(state["status"])), []).append(state)
+        losses = [Loss(*key, states=tuple(states)) for key, states in groups.items()]
+        return sorted(losses, key=lambda loss: (loss.kept, _rank(loss.stage), -len(loss.states)))
+
+    def _troubles(self, clip_id: str) -> Iterable[tuple[tuple[str, str], Mapping[str, Any]]]:
+        """The degraded rows of a clip up to its first failing row, and that row."""
+        for key, store in self.stores.items():
+            state = store.state(clip_id) if clip_id in store else {"status": NOT_COMPUTED}
+            if state["status"] == "degraded":
+                yield key, state
+            elif state["status"] not in {"ok", NOT_COMPUTED}:
+                yield key, state
+                return
+
+
+def _rank(stage: str) -> int:
+    return STAGE_ORDER.index(stage) if stage in STAGE_ORDER else len(STAGE_ORDER)
+
+
+def _status(store: Store, clip_id: str) -> str:
+    return store.status(clip_id) if clip_id in store else NOT_COMPUTED
+
+
+@dataclass(frozen=True)
+class RuleTime:
+    """The cost of all jobs of one rule; seconds of wall time, memory in MB."""
+
+    rule: str
+    jobs: int
+    total: float
+    median: float
+    longest: float
+    memory: float | None
+
+
+def rule_times(benchmarks: Iterable[tuple[str, Path]]) -> list[RuleTime]:
+    """Time per rule, most expensive first; benchmark files that do not exist are left out."""
+    rows: dict[str, list[Mapping[str, str]]] = {}
+    for rule, path in benchmarks:
+        if path.exists():
+            rows.setdefault(rule, []).extend(_benchmark_rows(path))
+    times = [_rule_time(rule, found) for rule, found in rows.items() if found]
+    return sorted(times, key=lambda time: -time.total)
+
+
+def _benchmark_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    return [row for row in rows if _number(row.get("s")) is not None]
+
+
+def _number(value: str | None) -> float | None:
+    """Snakemake writes `-` or `NA` where it could not measure."""
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+def _rule_time(rule: str, rows: Sequence[Mapping[str, str]]) -> RuleTime:
+    seconds = [value for row in rows if (value := _number(row.get("s"))) is not None]
+    memory = [value for row in rows if (value := _number(row.get("max_rss"))) is not None]
+    return RuleTime(
+        rule=rule,
+        jobs=len(seconds),
+        total=sum(seconds),
+        median=median(seconds),
+        longest=max(seconds),
+        memory=max(memory, default=None),
+    )

@@ -1,0 +1,289 @@
+"""Film strips: a few frames of real clips with face boxes, landmarks and what models said."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from expressway.errors import USABLE
+from expressway.manifest import Clip
+from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
+from expressway.reporting.results import Summary
+
+FRAMES = 6
+THUMB = 96
+RIGHT = 6
+WRONG = 6
+FOUND_ROWS = 200
+FOUND_STRIPS = 24
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one model said about one clip."""
+
+    model: str
+    evaluation: str
+    prediction: str | None
+    right: bool
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One clip to look at: SVG thumbnails of frames and of aligned crops."""
+
+    clip: Clip
+    truth: str | None
+    verdicts: tuple[Verdict, ...]
+    frames: tuple[Markup, ...]
+    crops: tuple[Markup, ...]
+    times: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Clips that a reference model got right and wrong, drawn by a hash of their ids."""
+
+    reference: Summary
+    right: tuple[Strip, ...]
+    wrong: tuple[Strip, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one clip of a data set that nobody evaluated."""
+
+    clip: Clip
+    stage: str | None
+    status: str
+    message: str | None
+    fps: float | None
+    frames: int | None
+    declared: int | None
+    valid: float | None
+    tracks: int | None
+
+
+def choose(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool) -> Choice | None:
+    """Film strips for an evaluated data set, None where there is nothing to show.
+
+    The reference is the row with the highest mean recall; every class gets its turn before any
+    gets a second clip, and within a class the hash of the id decides, not the eye.
+    """
+    mine = [s for s in summaries if s.facts.get("dataset") == dataset.name and s.confusion.any()]
+    if not mine or not thumbnails:
+        return None
+    reference = max(mine, key=_score)
+    task = reference.facts["task"]
+    spoken = {summary_key(s): _verdicts(s) for s in mine if s.facts["task"] == task}
+    known = spoken[summary_key(reference)]
+    usable = [c for c in dataset.clips if c.id in known and _has_pictures(dataset, c.id)]
+    right = _turns([c for c in usable if known[c.id].right], reference, RIGHT)
+    wrong = _turns([c for c in usable if not known[c.id].right], reference, WRONG)
+    strips = [
+        tuple(_strip(dataset, clip, reference, list(spoken.values())) for clip in clips)
+        for clips in (right, wrong)
+    ]
+    return Choice(reference, *strips) if right or wrong else None
+
+
+def summary_key(summary: Summary) -> tuple[str, str]:
+    """Model and evaluation."""
+    return summary.model, summary.evaluation
+
+
+def _score(summary: Summary) -> float:
+    measure = summary.measures.get("unweighted_average_recall")
+    return measure.mean if measure and measure.mean is not None else -1.0
+
+
+def _verdicts(summary: Summary) -> dict[str, Verdict]:
+    return {
+        clip: Verdict(summary.model, summary.evaluation, guess, guess == truth)
+        for member in summary.members
+        for clip, truth, guess in zip(
+            member.predictions.clips,
+            member.predictions.labels,
+            member.predictions.predictions,
+            strict=True,
+        )
+        if guess is not None and truth is not None
+    }
+
+
+def _turns(clips: Sequence[Clip], reference: Summary, number: int) -> list[Clip]:
+    """The first clips when classes take turns in label order."""
+    task = str(reference.facts["task"])
+    queues = [
+        sorted((c for c in clips if c.labels.get(task) == label), key=lambda c: _lot(c.id))
+        for label in reference.labels
+    ]
+    depth = max((len(queue) for queue in queues), default=0)
+    drawn = [queue[turn] for turn in range(depth) for queue in queues if turn < len(queue)]
+    return drawn[:number]
+
+
+def _lot(clip_id: str) -> str:
+    return hashlib.sha256(clip_id.encode()).hexdigest()
+
+
+def _has_pictures(dataset: OpenDataset, clip_id: str) -> bool:
+    stores = (dataset.first("frames"), dataset.first("faces"))
+    return any(store is not None and store.usable(clip_id) for store in stores)
+
+
+def _strip(
+    dataset: OpenDataset,
+    clip: Clip,
+    reference: Summary | None,
+    spoken: Sequence[Mapping[str, Verdict]],
+) -> Strip:
+    frames = _row(dataset, "frames", clip.id)
+    faces = _row(dataset, "faces", clip.id)
+    landmarks = _row(dataset, "landmarks", clip.id)
+    basis = faces or frames or {"source_index": np.zeros(0, np.int32), "time": np.zeros(0)}
+    chosen = evenly(len(basis["source_index"]), FRAMES)
+    return Strip(
+        clip=clip,
+        truth=clip.labels.get(str(reference.facts["task"])) if reference else None,
+        verdicts=tuple(verdicts[clip.id] for verdicts in spoken if clip.id in verdicts),
+        frames=tuple(_frames(frames, faces, basis, chosen)),
+        crops=tuple(_crops(faces, landmarks, chosen)),
+        times=tuple(float(basis["time"][i]) for i in chosen),
+    )
+
+
+def _row(dataset: OpenDataset, stage: str, clip_id: str) -> dict[str, Any] | None:
+    store = dataset.first(stage)
+    return store.row(clip_id) if store is not None and store.usable(clip_id) else None
+
+
+def evenly(length: int, number: int) -> list[int]:
+    """Up to `number` distinct positions spread over 0 … length - 1, ends included."""
+    if length <= number:
+        return list(range(length))
+    return [round(i * (length - 1) / (number - 1)) for i in range(number)]
+
+
+def _frames(
+    frames: Mapping[str, Any] | None,
+    faces: Mapping[str, Any] | None,
+    basis: Mapping[str, Any],
+    chosen: Iterable[int],
+) -> Iterable[Markup]:
+    if frames is None:
+        return
+    place = {int(index): position for position, index in enumerate(frames["source_index"])}
+    for i in chosen:
+        position = place.get(int(basis["source_index"][i]))
+        if position is not None:
+            marks = Markup("") if faces is None else _box(faces, i)
+            label = f"frame at {float(basis['time'][i]):.2f} s"
+            yield thumbnail(frames["images"][position], label, marks)
+
+
+def _box(faces: Mapping[str, Any], i: int) -> Markup:
+    left, top, right, bottom = (float(value) for value in faces["box"][i])
+    kind = "box" if faces["valid"][i] else "box filled"
+    box = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
+    radius = max(right - left, 1.0) / 40
+    drawn = box.format(kind, left, top, right - left, bottom - top)
+    return drawn + dots(faces["points"][i], radius)
+
+
+def dots(points: npt.NDArray[np.float32], radius: float) -> Markup:
+    """SVG circles at points (n, 2); points that are not finite are left out."""
+    circle = Markup('<circle class="point" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>')
+    return Markup("").join(
+        circle.format(float(x), float(y), radius) for x, y in points if np.isfinite([x, y]).all()
+    )
+
+
+def _crops(
+    faces: Mapping[str, Any] | None, landmarks: Mapping[str, Any] | None, chosen: Iterable[int]
+) -> Iterable[Markup]:
+    if faces is None:
+        return
+    points = {}
+    if landmarks is not None:
+        rows = zip(landmarks["source_index"], landmarks["points"], landmarks["valid"], strict=True)
+        points = {int(index): xy for index, xy, valid in rows if valid}
+    for i in chosen:
+        found = points.get(int(faces["source_index"][i]))
+        marks = Markup("") if found is None else dots(found, 2.2)
+        yield thumbnail(faces["crops"][i], f"face at {float(faces['time'][i]):.2f} s", marks)
+
+
+def thumbnail(encoded: bytes, label: str, marks: Markup) -> Markup:
+    """An SVG with the picture shrunk to `THUMB` px as a data URI, marks in its own pixels."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        width, height = image.size
+        small = image.convert("RGB")
+        small.thumbnail((2 * THUMB, THUMB), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=74)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Markup(
+        '<svg class="thumb" viewBox="0 0 {0} {1}" role="img" aria-label="{2}">'
+        '<image href="data:image/jpeg;base64,{3}" width="{0}" height="{1}"/>{4}</svg>'
+    ).format(width, height, label, data, marks)
+
+
+def found_strips(dataset: OpenDataset, thumbnails: bool) -> list[Strip]:
+    """Film strips of the first clips of a data set without predictions."""
+    if not thumbnails:
+        return []
+    clips = [clip for clip in dataset.clips if _has_pictures(dataset, clip.id)]
+    return [_strip(dataset, clip, None, []) for clip in clips[:FOUND_STRIPS]]
+
+
+def found(dataset: OpenDataset) -> list[Found]:
+    """One line per clip (the first `FOUND_ROWS`) about what the stages found."""
+    trouble = {
+        str(state["clip_id"]): (loss.stage, loss.status, state.get("error_message"))
+        for loss in reversed(dataset.losses)
+        for state in loss.states
+    }
+    return [_found(dataset, clip, trouble) for clip in dataset.clips[:FOUND_ROWS]]
+
+
+def _found(
+    dataset: OpenDataset, clip: Clip, trouble: Mapping[str, tuple[str, str, str | None]]
+) -> Found:
+    stage, status, message = trouble.get(clip.id, (None, _fine(dataset, clip.id), None))
+    frames = _facts(dataset, "frames", clip.id, ("fps", "decoded_frames", "declared_frames"))
+    faces = _facts(dataset, "faces", clip.id, ("valid", "tracks"))
+    valid = faces.get("valid")
+    return Found(
+        clip=clip,
+        stage=stage,
+        status=status,
+        message=message,
+        fps=frames.get("fps"),
+        frames=frames.get("decoded_frames", None if valid is None else len(valid)),
+        declared=frames.get("declared_frames"),
+        valid=float(np.mean(valid)) if valid is not None and len(valid) else None,
+        tracks=faces.get("tracks"),
+    )
+
+
+def _fine(dataset: OpenDataset, clip_id: str) -> str:
+    seen = any(clip_id in store for store in dataset.stores.values())
+    return "ok" if seen else NOT_COMPUTED
+
+
+def _facts(
+    dataset: OpenDataset, stage: str, clip_id: str, columns: Sequence[str]
+) -> dict[str, Any]:
+    store = dataset.first(stage)
+    if store is None or clip_id not in store or store.status(clip_id) not in USABLE:
+        return {}
+    return store.row(clip_id, columns)

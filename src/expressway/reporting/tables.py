@@ -1,0 +1,190 @@
+"""Result tables for papers and spreadsheets: CSV, Markdown, HTML and LaTeX from the same rows."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from expressway.reporting import text
+from expressway.reporting.results import SHORT_NAMES, Measure, Summary, metric_name, summarise
+
+Row = list[object]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, column headings, and rows of plain values (text, numbers, None)."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def write(name: str, caption: str, evaluations: Iterable[Path], folder: Path) -> list[Path]:
+    """Write `folder`/`name`.{csv,md,html,tex} from evaluation folders; return the paths.
+
+    The CSV holds one number per cell, as shares between 0 and 1; the others hold percentages
+    as mean ± standard deviation over runs, with the pooled value and its intervals.
+    """
+    from expressway.store import atomic_path
+
+    summaries = summarise(evaluations)
+    written = []
+    for suffix, content in render(caption, summaries).items():
+        path = folder / f"{name}.{suffix}"
+        with atomic_path(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def render(caption: str, summaries: Sequence[Summary]) -> dict[str, str]:
+    """The table in every format: {"csv": …, "md": …, "html": …, "tex": …}."""
+    readable = readable_table(caption, summaries)
+    return {
+        "csv": to_csv(number_table(caption, summaries)),
+        "md": to_markdown(readable),
+        "html": to_html(readable),
+        "tex": to_latex(readable),
+    }
+
+
+def number_table(caption: str, summaries: Sequence[Summary]) -> Table:
+    """One column per number, for programs and spreadsheets."""
+    names = metric_names(summaries)
+    facts = ("model", "method", "evaluation", "protocol", "dataset", "task", "prompts")
+    counts = ("splits", "clips", "missing", "trainable_parameters", "total_parameters")
+    parts = ("mean", "std", "pooled", "clips_low", "clips_high", "subjects_low", "subjects_high")
+    columns = (*facts, *counts, "selection", *(f"{n}_{part}" for n in names for part in parts))
+    rows = tuple(
+        [
+            *(summary.facts.get(fact) for fact in facts),
+            *(len(summary.splits), summary.clips, summary.missing),
+            *(summary.trainable, summary.total, summary.facts.get("selection")),
+            *(value for name in names for value in _numbers(summary.measures.get(name))),
+        ]
+        for summary in summaries
+    )
+    return Table(caption, columns, rows)
+
+
+def _numbers(measure: Measure | None) -> Row:
+    if measure is None:
+        return [None] * 7
+    clips = measure.interval_clips or (None, None)
+    subjects = measure.interval_subjects or (None, None)
+    return [measure.mean, measure.std, measure.pooled, *clips, *subjects]
+
+
+def readable_table(caption: str, summaries: Sequence[Summary]) -> Table:
+    """One column per metric, for people."""
+    names = metric_names(summaries)
+    columns = (
+        "Model",
+        "Evaluation",
+        *(SHORT_NAMES.get(name, metric_name(name)) for name in names),
+        "Clips",
+        "Parameters trained / all",
+        "Selection",
+    )
+    rows = tuple(
+        [
+            summary.model,
+            summary.evaluation,
+            *(measure_text(name, summary.measures.get(name)) for name in names),
+            clips_text(summary),
+            f"{text.count(summary.trainable)} / {text.count(summary.total)}",
+            summary.facts.get("selection") or text.NOTHING,
+        ]
+        for summary in summaries
+    )
+    return Table(caption, columns, rows)
+
+
+def metric_names(summaries: Sequence[Summary]) -> list[str]:
+    """Every metric of the rows, in the order in which they appear."""
+    return list(dict.fromkeys(name for summary in summaries for name in summary.measures))
+
+
+def measure_text(name: str, measure: Measure | None) -> str:
+    """`54.2 ± 3.1; pooled 54.0 [50.1, 58.0]`: the interval over subjects, else over clips."""
+    if measure is None or measure.mean is None:
+        return text.NOTHING
+    spread = "" if measure.std is None else f" ± {number(name, measure.std)}"
+    interval = measure.interval_subjects or measure.interval_clips
+    if measure.pooled is None or interval is None:
+        return f"{number(name, measure.mean)}{spread}"
+    low, high = (number(name, edge) for edge in interval)
+    pooled = number(name, measure.pooled)
+    return f"{number(name, measure.mean)}{spread}; pooled {pooled} [{low}, {high}]"
+
+
+def number(name: str, value: float | None) -> str:
+    """Shares (recalls, areas) as percentages; errors and correlations as they are."""
+    if value is None or name in {"mean_absolute_error", "root_mean_squared_error", "pearson"}:
+        return text.NOTHING if value is None else f"{value:.3f}"
+    return text.percent(value)
+
+
+def clips_text(summary: Summary) -> str:
+    """The number of test clips, and how many of them have no prediction."""
+    missing = f" ({text.count(summary.missing)} without prediction)" if summary.missing else ""
+    return f"{text.count(summary.clips)}{missing}"
+
+
+def to_csv(table: Table) -> str:
+    """RFC 4180 text; cells that a spreadsheet would run as formulas are neutralised."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows([text.csv_cell(cell) for cell in row] for row in table.rows)
+    return buffer.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """A pipe table below its caption."""
+    head = _line(table.columns, text.markdown_cell)
+    rule = "|" + "---|" * len(table.columns)
+    rows = [_line(row, text.markdown_cell) for row in table.rows]
+    return "\n".join([text.markdown_cell(table.caption), "", head, rule, *rows, ""])
+
+
+def _line(cells: Iterable[object], escape: Callable[[object], str]) -> str:
+    return (
+        "| " + " | ".join(escape(text.NOTHING if cell is None else cell) for cell in cells) + " |"
+    )
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table; `\\usepackage{booktabs}` is needed."""
+    spec = "l" * len(table.columns)
+    lines = [
+        " & ".join(text.latex_cell(text.NOTHING if cell is None else cell) for cell in row) + r" \\"
+        for row in (table.columns, *table.rows)
+    ]
+    caption = text.latex_cell(table.caption)
+    opening = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}"]
+    body = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
+    closing = [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    return "\n".join([*opening, *body, *closing])
+
+
+def to_html(table: Table) -> str:
+    """A plain, escaped table element with caption and scoped headings."""
+    heading, cell = Markup('<th scope="col">{}</th>'), Markup("<td>{}</td>")
+    rows = [_html_row(cell, row) for row in table.rows]
+    return str(
+        Markup(
+            "<table>\n<caption>{}</caption>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n</table>\n"
+        ).format(
+            text.visible(table.caption), _html_row(heading, table.columns), Markup("").join(rows)
+        )
+    )
+
+
+def _html_row(tag: Markup, cells: Iterable[object]) -> Markup:
+    shown = (text.visible(text.NOTHING if cell is None else cell) for cell in cells)
+    return Markup("<tr>{}</tr>\n").format(Markup("").join(tag.format(cell) for cell in shown))
