@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from expressway.compute import Precision, check_device
 from expressway.config import nearest
 from expressway.errors import ConfigError, SystemicError
 from expressway.preprocessing import Preprocess
@@ -22,7 +23,6 @@ from expressway.preprocessing import Preprocess
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Precision = Literal["fp32", "bf16"]
 CONFIG_NAME = "open_clip_config.json"
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 PATCH_TOKENS_MISSING = (
@@ -149,7 +149,7 @@ class Backbone:
 
     name: str
     model: Any
-    tokenizer: Callable[..., Tensor]
+    tokenizer: Any
     preprocess: Preprocess
     weights: Path
     dim: int
@@ -161,7 +161,7 @@ class Backbone:
 
     @property
     def image_size(self) -> int:
-        """Side of the square input in pixels (the height where it is not square)."""
+        """Side of the input in pixels (the height where it is not square)."""
         return self.preprocess.size[0]
 
     @cached_property
@@ -174,6 +174,15 @@ class Backbone:
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token ids ``(n, context_length)``; longer texts are cut, the end token kept."""
         return self.tokenizer(list(texts))
+
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """Return for each text whether it is longer than ``context_length`` tokens."""
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        if inner is not None:
+            return [len(inner(text)["input_ids"]) > self.context_length for text in texts]
+        # start and end tokens come on top of what the byte-pair encoder returns
+        encode = self.tokenizer.encode
+        return [len(encode(text)) + 2 > self.context_length for text in texts]
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Embed preprocessed images ``(n, 3, h, w)`` as un-normalised float32 ``(n, D)``."""
@@ -263,17 +272,6 @@ def load(model: str, device: str = "cpu", precision: Precision = "fp32") -> Back
 def _text_width(text: Any) -> int:
     embedding = getattr(text, "token_embedding", None)
     return int(text.config.hidden_size if embedding is None else embedding.embedding_dim)
-
-
-def check_device(device: str) -> None:
-    """Raise SystemicError when a GPU is asked for and there is none: never fall back silently."""
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SystemicError(
-            f"device {device} was asked for, but torch sees no GPU; set device: cpu, or install "
-            "a CUDA build of torch and check nvidia-smi"
-        )
 
 
 def _build(model: str, force_quick_gelu: bool) -> Any:

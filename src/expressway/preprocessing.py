@@ -38,6 +38,10 @@ class Preprocess:
             fill_color=facts["fill_color"],
         )
 
+    def changed(self, **fields: Any) -> Preprocess:
+        """Return the same with some fields changed; None leaves a field as it is."""
+        return replace(self, **{key: value for key, value in fields.items() if value is not None})
+
     def unnormalised(self) -> Preprocess:
         """Return the same without mean and std: pixels stay in [0, 1] (Exp-CLIP as published)."""
         return replace(self, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

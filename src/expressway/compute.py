@@ -1,13 +1,49 @@
-"""Work in slices that fit into GPU memory."""
+"""How models compute: on which device, in which precision, in slices that fit its memory."""
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from expressway.errors import SystemicError
 
 T = TypeVar("T")
+Precision = Literal["fp32", "bf16"]
 log = logging.getLogger(__name__)
+
+
+def precision_for(wanted: str, device: str) -> Precision:
+    """Return ``wanted``, or for ``auto`` bf16 on a GPU and fp32 on a CPU."""
+    if wanted == "auto":
+        return "bf16" if device.startswith("cuda") else "fp32"
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+def check_device(device: str) -> None:
+    """Raise SystemicError when a GPU is asked for and there is none: never fall back silently."""
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SystemicError(
+            f"device {device} was asked for, but torch sees no GPU; set device: cpu, or install "
+            "a CUDA build of torch and check nvidia-smi"
+        )
+
+
+def as_half(values: np.ndarray, who: str) -> np.ndarray:
+    """Return features as fp16.
+
+    Raises:
+        SystemicError: a value is not finite, or too large for fp16.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest <= float(np.finfo(np.float16).max):
+        raise SystemicError(
+            f"{who}: a feature of {largest} does not fit into fp16; its weights are damaged, or "
+            "bf16 overflowed (set precision: fp32)"
+        )
+    return values.astype(np.float16)
 
 
 class Chunks:

@@ -1,0 +1,1 @@
+"""Language: text encoders, and later captioners, their prompts and the caption refiner."""
