@@ -1,0 +1,165 @@
+"""Turn clips of a world into H.264 videos and JPEG stills, with the truth beside them."""
+
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from expressway import store
+from expressway.demo.canvas import Image
+from expressway.demo.dynamics import FPS
+from expressway.demo.face import draw
+from expressway.demo.units import UNIT_NAMES, FloatArray
+from expressway.demo.world import Performance, number_of, performance, still
+from expressway.errors import SystemicError
+from expressway.manifest import Clip
+
+ENCODE_TIMEOUT = 120.0
+TRUTH_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        store.frame_array("intensities", "float32", len(UNIT_NAMES)),
+    ]
+)
+
+
+def render_clips(
+    rows: Iterable[Clip | str], seed: int, root: Path, truth: Path, workers: int = 1
+) -> None:
+    """Render one shard of a world; videos and stills appear atomically, the truth table last.
+
+    Args:
+        rows: manifest rows, or ids (`demo-00012`, `still-00003`) with their default paths.
+        seed: the world's seed.
+        root: the data set's folder, where the paths of the rows start.
+        truth: the Parquet file to write: per clip the intensities (frames, 17) of all action
+            units as they were drawn, distractors included; unit names stand in the footer.
+        workers: processes.
+    """
+    places = [
+        (row, default_path(row)) if isinstance(row, str) else (row.id, row.path) for row in rows
+    ]
+    ids = [name for name, _ in places]
+    paths = [root / path for _, path in places]
+    intensities = _render_all(seed, ids, paths, workers)
+    columns = [
+        pa.array(ids, pa.string()),
+        store.to_arrow(intensities, TRUTH_SCHEMA.field("intensities")),
+    ]
+    table = pa.Table.from_arrays(columns, schema=TRUTH_SCHEMA)
+    store.write_table(truth, table, {"seed": seed, "units": list(UNIT_NAMES), "fps": FPS})
+
+
+def default_path(name: str) -> str:
+    """Where a clip lies under its data set's root."""
+    prefix, _ = number_of(name)
+    return f"clips/{name}.mp4" if prefix == "demo" else f"images/{name}.jpg"
+
+
+def _render_all(seed: int, ids: list[str], paths: list[Path], workers: int) -> list[FloatArray]:
+    work = partial(render, seed)
+    if workers <= 1:
+        return list(map(work, ids, paths))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(work, ids, paths))
+
+
+def render(seed: int, name: str, path: Path) -> FloatArray:
+    """Render one clip or still to a file.
+
+    Returns:
+        Intensities (frames, 17), float32, of the frames in the file.
+    """
+    prefix, number = number_of(name)
+    if prefix == "demo":
+        shown = performance(seed, number)
+        encode(frames(shown), path)
+        return shown.script.truth.astype(np.float32)
+    shown = still(seed, number)
+    moment = peak(shown)
+    save_still(frame(shown, moment), path)
+    return shown.script.truth[moment : moment + 1].astype(np.float32)
+
+
+def frames(shown: Performance) -> Iterator[Image]:
+    """All frames (height, width, 3), RGB, of a clip."""
+    for number in range(len(shown.script)):
+        yield frame(shown, number)
+
+
+def frame(shown: Performance, number: int) -> Image:
+    """One frame (height, width, 3), RGB."""
+    image, _ = draw(shown.identity, shown.scene, shown.script.moment(number))
+    return image
+
+
+def peak(shown: Performance) -> int:
+    """The frame in which the expression is strongest."""
+    return int(np.argmax(shown.script.truth @ shown.expression.units))
+
+
+def save_still(image: Image, path: Path) -> None:
+    """Write a JPEG atomically."""
+    import cv2
+
+    bgr = np.ascontiguousarray(image[:, :, ::-1])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with store.atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def encode(images: Iterable[Image], path: Path) -> None:
+    """Write frames as an H.264 video, yuv420p, atomically.
+
+    Raises:
+        SystemicError: ffmpeg is missing or fails.
+    """
+    stack = list(images)
+    height, width = stack[0].shape[:2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with store.atomic_path(path) as temporary:
+        command = _encoder(temporary, width, height)
+        data = b"".join(image.tobytes() for image in stack)
+        done = subprocess.run(command, input=data, capture_output=True, timeout=ENCODE_TIMEOUT)
+        if done.returncode:
+            raise SystemicError(f"ffmpeg could not write {path}: {done.stderr[-500:].decode()}")
+
+
+def _encoder(path: Path, width: int, height: int) -> Sequence[str]:
+    import ffmpeg
+
+    source = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=FPS
+    )
+    # One thread and bit-exact flags: the same frames give the same file.
+    target = (
+        source.output(
+            str(path),
+            format="mp4",
+            vcodec="libx264",
+            pix_fmt="yuv420p",
+            crf=17,
+            preset="veryfast",
+            threads=1,
+            fflags="+bitexact",
+            **{"flags:v": "+bitexact"},
+        )
+        .global_args("-loglevel", "error", "-nostdin")
+        .overwrite_output()
+    )
+    command: list[str] = target.compile(cmd=_ffmpeg())
+    return command
+
+
+def _ffmpeg() -> str:
+    import shutil
+
+    import imageio_ffmpeg
+
+    return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
