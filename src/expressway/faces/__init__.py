@@ -1,0 +1,1 @@
+"""Faces in frames: finding them, following one, aligning it, placing its landmarks."""
