@@ -30,12 +30,14 @@ class Need:
         columns: columns that are read.
         optional: a clip without a usable row of this store is still used.
         stream: rows are read when a clip is drawn (images); otherwise all are kept in memory.
+        filled: a list column that must not be empty, such as a clip's texts.
     """
 
     stage: str
     columns: tuple[str, ...]
     optional: bool = False
     stream: bool = False
+    filled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,12 @@ class ClipStores:
         """Return the status of the first needed row that is not usable, None if all are."""
         for need in self.needs:
             store = self._stores[need.stage]
-            if not need.optional and not store.usable(clip_id):
+            if need.optional:
+                continue
+            if not store.usable(clip_id):
                 return store.status(clip_id) if clip_id in store else "skipped"
+            if need.filled and not store.row(clip_id, (need.filled,))[need.filled]:
+                return f"no {need.filled}"
         return None
 
     def keep(self, clip_ids: Iterable[str]) -> None:

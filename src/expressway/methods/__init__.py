@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expressway.config import nearest, read_yaml, validate
+from expressway.config import nearest, validate
 from expressway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,13 @@ def recipe(name: str, changes: Mapping[str, Any], where: str = "recipe") -> "Rec
     return validate(get(name).recipe_type, changes, where)
 
 
-def merged_recipe(name: str, changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return ``folder/<name>.yaml`` with ``changes`` laid over it (no torch, not validated)."""
-    path = folder / f"{name}.yaml"
-    return {**(read_yaml(path) if path.is_file() else {}), **changes}
+def import_weights(name: str, file: Path, out: Path, backbone: str | None = None) -> Path:
+    """Write a published checkpoint as a model folder that evaluations load; return the folder.
+
+    Args:
+        backbone: name of the frozen CLIP; None: the one inside the checkpoint.
+
+    Raises:
+        ConfigError: unknown method, or the file is no such checkpoint.
+    """
+    return get(name).import_release(file, out, backbone)

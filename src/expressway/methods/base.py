@@ -8,8 +8,9 @@ which protocols it can run; training, prediction and evaluation are the same for
 import abc
 import bisect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -136,6 +137,20 @@ class Method(nn.Module, abc.ABC, Generic[R]):
             )
 
     @classmethod
+    def trains_on_class_texts(cls, protocol: str) -> bool:
+        """Return whether the loss compares clips with the texts of their classes."""
+        return cls.class_texts and protocol != "zero_shot"
+
+    @classmethod
+    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
+        """Write a published checkpoint as a model folder and return it.
+
+        Raises:
+            ConfigError: the method has no published weights, or the file is none of them.
+        """
+        raise ConfigError(f"method {cls.name} has no published weights to import")
+
+    @classmethod
     def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
         """Return the stores that this recipe reads under a protocol in a phase."""
         return cls.needs[phase]
@@ -228,9 +243,3 @@ def matching_targets(groups: Tensor) -> Tensor:
     """Return (batch, batch) rows that spread their weight over all equal members of ``groups``."""
     same = (groups[:, None] == groups[None, :]).float()
     return same / same.sum(-1, keepdim=True)
-
-
-def group_numbers(texts: Sequence[str]) -> Tensor:
-    """Return (texts,) int64 that are equal where the texts are."""
-    known: dict[str, int] = {}
-    return torch.tensor([known.setdefault(text, len(known)) for text in texts])

@@ -7,6 +7,7 @@ Section numbers are those of docs/methods/emoclip.md.
 """
 
 import hashlib
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -27,7 +28,7 @@ from expressway.methods.base import Context, Method, Phase
 from expressway.methods.blocks.temporal import TemporalTransformer
 
 FEATURES = Need("visual_features", ("source_index", "valid", "features"))
-CAPTIONS = Need("text_embeddings", ("texts", "embeddings"))
+CAPTIONS = Need("text_embeddings", ("texts", "embeddings"), filled="texts")
 
 
 class Recipe(base.Recipe):
@@ -93,6 +94,13 @@ class EmoCLIP(Method[Recipe]):
         )
         # section 2: a trained copy of the backbone's scale, never clamped
         self.logit_scale = nn.Parameter(torch.tensor(context.logit_scale))
+
+    @classmethod
+    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
+        """Write the authors' checkpoint as a model folder (section 9)."""
+        from expressway.methods.emoclip_release import import_release
+
+        return import_release(file, out, backbone)
 
     @classmethod
     def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:

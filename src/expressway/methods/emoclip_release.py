@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from expressway.data.cards import WEIGHTS, ModelCard
 from expressway.errors import ConfigError
-from expressway.store import atomic_path, write_json
+from expressway.provenance import file_digest, package_versions
+from expressway.store import atomic_path
 
 TEMPORAL = "temporal."
 BACKBONE = "backbone."
@@ -128,54 +130,52 @@ def import_release(
     """
     from safetensors.torch import save_file
 
-    from expressway.provenance import file_digest, package_versions
-
     state = read_state(file)
     converted, depth = convert(state, str(file))
     tower = {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
-    weights = None
-    if backbone is None:
-        weights = _write_backbone(tower, out / "backbone", str(file))
-        backbone = f"local-dir:{(out / 'backbone').as_posix()}"
-    qkv_rows, dim = converted["temporal.blocks.0.qkv.weight"].shape
-    facts: dict[str, Any] = {
-        "model": model,
-        "method": "emoclip",
-        "recipe": {
-            "published": True,
-            "depth": depth,
-            "heads": qkv_rows // (3 * RELEASED_HEAD_DIM),
-            "mlp_dim": RELEASED_HEAD_DIM,
-            "position_rows": converted["temporal.positions"].shape[1],
-            "frame_step": 4,
-        },
-        "backbone": {
-            "model": backbone,
+    weights = None if backbone else _write_backbone(tower, out / "backbone", str(file))
+    with atomic_path(out / WEIGHTS) as temporary:
+        save_file({k: v.contiguous() for k, v in converted.items()}, temporary)
+    ModelCard(
+        model=model,
+        method="emoclip",
+        recipe=_recipe(converted, depth),
+        backbone={
+            "model": backbone or f"local-dir:{(out / 'backbone').as_posix()}",
             "sha256": file_digest(weights) if weights else None,
-            "dim": dim,
+            "dim": converted["temporal.summary"].shape[-1],
             "logit_scale": float(converted["logit_scale"]),
         },
-        "labels": [],
-        "prompts": {},
-        "prompt_set": None,
-        "protocol": "zero_shot",
-        "task": None,
-        "dataset": None,
-        "split": "all",
-        "seed": 0,
-        "selection": "released weights",
-        "parameters": {
-            "trainable": sum(v.numel() for v in converted.values()),
-            "total": sum(v.numel() for v in state.values()),
-        },
-        "stores": {},
-        "source": {"file": file.name, "sha256": file_digest(file)},
-        "packages": package_versions(["torch", "expressway"]),
-    }
-    with atomic_path(out / "model.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in converted.items()}, temporary)
-    write_json(out / "model.json", facts)
+        labels=(),
+        protocol="zero_shot",
+        task=None,
+        dataset=None,
+        split="all",
+        seed=0,
+        selection="released weights",
+        parameters=_sizes(converted, tower),
+        packages=package_versions(["expressway", "torch"]),
+        source={"file": file.name, "sha256": file_digest(file)},
+    ).write(out)
     return out
+
+
+def _recipe(state: Mapping[str, Tensor], depth: int) -> dict[str, Any]:
+    """Return the recipe of a release: its widths follow from ``published`` (quirk A)."""
+    return {
+        "published": True,
+        "depth": depth,
+        "heads": state["temporal.blocks.0.qkv.weight"].shape[0] // (3 * RELEASED_HEAD_DIM),
+        "mlp_dim": RELEASED_HEAD_DIM,
+        "position_rows": state["temporal.positions"].shape[1],
+        # its evaluation scripts keep every 4th frame
+        "frame_step": 4,
+    }
+
+
+def _sizes(temporal: Mapping[str, Tensor], tower: Mapping[str, Tensor]) -> dict[str, int]:
+    trainable = sum(value.numel() for value in temporal.values())
+    return {"trainable": trainable, "total": trainable + sum(v.numel() for v in tower.values())}
 
 
 def _write_backbone(tower: Mapping[str, Tensor], folder: Path, where: str) -> Path:

@@ -1,0 +1,95 @@
+"""A linear probe on frozen CLIP features: the baseline every trained method is shown against.
+
+Multinomial logistic regression on the mean of a clip's frames, fitted by L-BFGS to the minimum
+of a convex loss, so that neither step size nor seed decides the result.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.methods import base
+from expressway.methods.base import Context, Method
+from expressway.methods.blocks.frames import frame_mean
+
+FEATURES = Need("visual_features", ("valid", "features"))
+BY_WEIGHTS = "its classes are weights, so it cannot name a class by a text; use clip or emoclip"
+
+
+class Recipe(base.Recipe):
+    """Logistic regression; CLIP's paper (section 3.2) fits its probes by L-BFGS as well."""
+
+    epochs: int = Field(15, ge=0, description="rounds of at most 20 L-BFGS iterations")
+    batch_size: int | None = Field(None, ge=1, description="null: the whole training part at once")
+    optimiser: Literal["sgd", "adamw", "lbfgs"] = Field("lbfgs", description="paper: lbfgs")
+    learning_rate: float = Field(1.0, gt=0, description="first step of the line search")
+    weight_decay: float = Field(
+        1e-2, ge=0, description="L2 on the weights of standardised features; paper: by validation"
+    )
+
+
+class Linear(Method[Recipe]):
+    """Softmax of a linear map of standardised frame-mean features."""
+
+    name = "linear"
+    title = "Linear probe"
+    reference = "Radford et al., ICML 2021, arXiv 2103.00020, section 3.2"
+    protocols = ("supervised",)
+    refusals: ClassVar = dict.fromkeys(("zero_shot", "leave_one_out", "compound"), BY_WEIGHTS)
+    class_texts = False
+    needs: ClassVar = {"train": (FEATURES,), "predict": (FEATURES,)}
+    recipe_type = Recipe
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, recipe: Recipe, context: Context) -> None:
+        super().__init__(recipe, context)
+        self.register_buffer("centre", torch.zeros(context.dim))
+        self.register_buffer("spread", torch.ones(context.dim))
+        self.head = nn.Linear(context.dim, len(context.labels))
+        # the loss is convex: zeros are as good as any start, and need no seed
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Measure mean and spread of the features over the training part."""
+        features = torch.cat([batch["mean"] for batch in batches])
+        self.centre = features.mean(0)
+        self.spread = features.std(0, correction=0).clamp_min(1e-6)
+
+    def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
+        """Return ``mean`` (D,)."""
+        return {"mean": frame_mean(rows["visual_features"])}
+
+    def encode_clips(self, batch: Batch) -> Tensor:
+        """Return (batch, D) features with the training part's mean 0 and variance 1."""
+        return (batch["mean"] - self.centre) / self.spread
+
+    def encode_texts(self) -> Tensor:
+        """Return (classes, D): a probe's class vectors are its weights."""
+        return self.head.weight
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Return (batch, classes) logits."""
+        return functional.linear(self.encode_clips(batch), self.encode_texts(), self.head.bias)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross entropy and half the squared weights times ``weight_decay``; biases are free."""
+        cross_entropy = functional.cross_entropy(self.scores(batch), batch.labels)
+        if self.recipe.optimiser != "lbfgs":
+            return {"cross_entropy": cross_entropy}
+        penalty = self.recipe.weight_decay / 2 * self.head.weight.square().sum()
+        return {"cross_entropy": cross_entropy, "penalty": penalty}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return weight and bias apart, since only the weight decays."""
+        if self.recipe.optimiser == "lbfgs":
+            return super().parameter_groups()
+        return [{"params": [self.head.weight]}, {"params": [self.head.bias], "weight_decay": 0.0}]

@@ -1,0 +1,169 @@
+"""Scores of a trained model for test clips: one table, with a row for every clip asked for."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file
+
+from expressway import methods
+from expressway.backbones import check_device
+from expressway.backbones import load as load_backbone
+from expressway.data.cards import WEIGHTS, ModelCard
+from expressway.data.clips import ClipDataset, ClipStores, in_order
+from expressway.data.samplers import TEST_EPOCH
+from expressway.data.specs import PredictSpec
+from expressway.errors import ConfigError
+from expressway.manifest import Clip
+from expressway.methods.base import Context, Method
+from expressway.store import write_table
+
+SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("subject", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("prediction", pa.string()),
+        pa.field("scores", pa.list_(pa.float32())),
+        pa.field("status", pa.string(), nullable=False),
+    ]
+)
+
+
+def predict(
+    model: Path, spec: PredictSpec, out: Path, device: str = "cpu", threads: int = 1
+) -> Path:
+    """Write ``predictions.parquet`` for the clips of ``spec``; return ``out``.
+
+    A clip without usable store rows appears with its status and null scores.
+
+    Raises:
+        ConfigError: model, protocol, labels, prompts or stores do not fit together.
+    """
+    check_device(device)
+    torch.set_num_threads(threads)
+    card = ModelCard.read(model)
+    method = load(model, card, spec, device)
+    stores = ClipStores(spec.stores, method.stores(method.recipe, spec.protocol, "predict"))
+    _check_features(stores, card)
+    clips = list({clip.id: clip for clip, _ in spec.rows}.values())
+    states = {clip.id: stores.why_not(clip.id) for clip in clips}
+    scored = _scores(method, stores, [c for c in clips if states[c.id] is None], card, spec, device)
+    labels = method.context.labels
+    rows = [_row(clip, split, states[clip.id], scored, labels, spec) for clip, split in spec.rows]
+    write_table(out, pa.Table.from_pylist(rows, SCHEMA), _footer(card, spec, labels))
+    return out
+
+
+def load(model: Path, card: ModelCard, spec: PredictSpec, device: str = "cpu") -> Method[Any]:
+    """Return a trained method in eval mode, its class texts encoded.
+
+    Raises:
+        ConfigError: the classes or the backbone are not the model's.
+    """
+    chosen = methods.get(card.method)
+    chosen.check_protocol(spec.protocol)
+    labels = spec.labels or card.labels
+    if not labels:
+        raise ConfigError(f"{model}: this model has no classes of its own; name the labels")
+    if not chosen.class_texts and tuple(labels) != card.labels:
+        raise ConfigError(
+            f"{model}: trained for the classes {', '.join(card.labels)} in this order; asked for "
+            f"{', '.join(labels)}"
+        )
+    prompts = spec.prompts or card.prompts
+    backbone = card.backbone
+    context = Context(
+        backbone["dim"], tuple(labels), spec.protocol, dict(prompts), backbone["logit_scale"]
+    )
+    method = chosen(methods.recipe(card.method, card.recipe, f"{model}: recipe"), context)
+    method.load_state_dict(load_file(model / WEIGHTS))
+    if chosen.class_texts:
+        method.read_prompts(_same_backbone(card, device))
+    return method.eval().to(device)
+
+
+def _same_backbone(card: ModelCard, device: str) -> Any:
+    """Load the backbone that the model was trained with, by hash."""
+    loaded = load_backbone(card.backbone["model"], device)
+    expected = card.backbone.get("sha256")
+    if expected and loaded.sha256 != expected:
+        raise ConfigError(
+            f"backbone {loaded.name} has sha256 {loaded.sha256[:12]}…, model {card.model} was "
+            f"trained with {expected[:12]}…; restore that file or train the model again"
+        )
+    return loaded
+
+
+def _check_features(stores: ClipStores, card: ModelCard) -> None:
+    """Refuse features of another backbone than the model's."""
+    for need in stores.needs:
+        made_with = stores.footer(need.stage).get("config", {}).get("backbone")
+        if need.stage == "visual_features" and made_with not in (None, card.backbone["model"]):
+            raise ConfigError(
+                f"the visual_features store was made with backbone {made_with}, model {card.model} "
+                f"needs {card.backbone['model']}; choose a variant made with it"
+            )
+
+
+def _scores(
+    method: Method[Any],
+    stores: ClipStores,
+    clips: Sequence[Clip],
+    card: ModelCard,
+    spec: PredictSpec,
+    device: str,
+) -> dict[str, list[float]]:
+    """Return clip id -> scores in label order."""
+    data = ClipDataset(
+        clips, stores, method.sample, spec.task, method.context.labels, card.seed, training=False
+    )
+    found: dict[str, list[float]] = {}
+    with torch.inference_mode():
+        for batch in in_order(data, spec.batch_size, TEST_EPOCH):
+            scores = method.scores(batch.to(device)).float().cpu()
+            found.update(zip(batch.ids, scores.tolist(), strict=True))
+    return found
+
+
+def _row(
+    clip: Clip,
+    split: str,
+    lost: str | None,
+    scored: Mapping[str, list[float]],
+    labels: Sequence[str],
+    spec: PredictSpec,
+) -> dict[str, Any]:
+    scores = scored.get(clip.id)
+    return {
+        "clip_id": clip.id,
+        "subject": clip.subject,
+        "split": split,
+        "label": clip.labels.get(spec.task),
+        "prediction": labels[max(range(len(labels)), key=scores.__getitem__)] if scores else None,
+        "scores": scores,
+        "status": lost or "ok",
+    }
+
+
+def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[str, Any]:
+    """Return what an evaluation says about itself beside its numbers."""
+    return {
+        "model": card.model,
+        "method": card.method,
+        "split": card.split,
+        "seed": card.seed,
+        "evaluation": spec.evaluation,
+        "protocol": spec.protocol,
+        "dataset": spec.dataset,
+        "task": spec.task,
+        "prompts": spec.prompt_set if spec.prompts else card.prompt_set,
+        "labels": list(labels),
+        "parameters": dict(card.parameters),
+        "selection": card.selection,
+        "trained_on": card.dataset,
+        "fingerprint": card.fingerprint,
+    }

@@ -1,0 +1,185 @@
+"""A small world of cached features: real stores and a real (random) CLIP, no pixels.
+
+Every class has a direction in feature space, so that methods can learn something. Among the
+clips are one without a face, one without captions and one without a label.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from expressway.data.specs import PredictSpec, TrainSpec
+from expressway.manifest import Clip
+from expressway.store import ShardWriter, frame_array, frame_list
+
+LABELS = ("happiness", "sadness", "anger")
+DIM = 16
+CLIPS, SUBJECTS, SHARD = 48, 8, 16
+NO_FACE, NO_CAPTION, NO_LABEL = "clip-05", "clip-07", "clip-11"
+SMALL = {
+    "emoclip": {"depth": 1, "heads": 2, "head_dim": 4, "mlp_dim": 8, "frames": 6, "epochs": 4,
+                "batch_size": 16, "learning_rate": 0.01, "optimiser": "adamw",
+                "schedule": "cosine", "position_rows": 8},
+    "linear": {"epochs": 3},
+    "clip": {},
+}  # fmt: skip
+PROMPTS = {label: (f"an expression of {label}.", f"{label}.") for label in LABELS}
+CLIP_CONFIG: dict[str, Any] = {
+    "embed_dim": DIM,
+    "vision_cfg": {
+        "image_size": 32,
+        "layers": 1,
+        "width": 32,
+        "head_width": 16,
+        "patch_size": 16,
+    },
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+}
+
+
+@dataclass(frozen=True)
+class FeatureWorld:
+    folder: Path
+    clips: list[Clip]
+    parts: dict[str, str]
+    stores: dict[str, list[Path]]
+    backbone: str
+
+    def train_spec(self, method: str, protocol: str = "zero_shot", **changes: Any) -> TrainSpec:
+        values = {
+            "model": f"my-{method}",
+            "method": method,
+            "recipe": SMALL.get(method, {}),
+            "clips": self.clips,
+            "parts": self.parts,
+            "stores": self.stores,
+            "task": "emotion",
+            "labels": LABELS,
+            "protocol": protocol,
+            "split": "fold1",
+            "seed": 3,
+            "backbone": self.backbone,
+            "dataset": "features",
+            "prompts": PROMPTS,
+            "prompt_set": "expression",
+            "provenance": {"visual_features": {"variant": "tiny"}},
+        }
+        return TrainSpec(**{**values, **changes})
+
+    def predict_spec(self, protocol: str = "zero_shot", **changes: Any) -> PredictSpec:
+        rows = [(clip, "fold1") for clip in self.clips if self.parts[clip.id] == "test"]
+        values = {
+            "evaluation": protocol,
+            "protocol": protocol,
+            "dataset": "features",
+            "task": "emotion",
+            "rows": rows,
+            "stores": self.stores,
+            "labels": LABELS,
+            "prompts": PROMPTS,
+            "prompt_set": "expression",
+        }
+        return PredictSpec(**{**values, **changes})
+
+
+def make(folder: Path) -> FeatureWorld:
+    backbone = write_backbone(folder / "backbone")
+    clips = [_clip(number) for number in range(CLIPS)]
+    # two of eight subjects are test subjects; they include the clip without a face
+    test = {"subject-5", "subject-6"}
+    parts = {clip.id: "test" if clip.subject in test else "train" for clip in clips}
+    random = np.random.default_rng(0)
+    directions = random.standard_normal((len(LABELS), DIM))
+    features = {c.id: _features(c, directions, random) for c in clips}
+    texts = {c.id: _texts(c, directions, random) for c in clips}
+    stores = {
+        "visual_features": _write(folder, "visual_features", clips, features, _FEATURES, backbone),
+        "text_embeddings": _write(folder, "text_embeddings", clips, texts, _TEXTS, backbone),
+    }
+    return FeatureWorld(folder, clips, parts, stores, backbone)
+
+
+def write_backbone(folder: Path, seed: int = 0) -> str:
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    config = {"model_cfg": CLIP_CONFIG, "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    model = open_clip.CLIP(**CLIP_CONFIG)
+    save_file(model.state_dict(), str(folder / "open_clip_model.safetensors"))
+    return f"local-dir:{folder}"
+
+
+def _clip(number: int) -> Clip:
+    name, label = f"clip-{number:02d}", LABELS[number % len(LABELS)]
+    return Clip(
+        id=name,
+        path=f"{name}.mp4",
+        subject=f"subject-{number % SUBJECTS}",
+        captions=() if name == NO_CAPTION else (f"a face of {label}", f"{label} is shown"),
+        labels={} if name == NO_LABEL else {"emotion": label},
+    )
+
+
+def _features(clip: Clip, directions: np.ndarray, random: np.random.Generator) -> dict[str, Any]:
+    if clip.id == NO_FACE:
+        return {"status": "no_face", "error_type": "RowFailure", "error_message": "no face"}
+    frames = int(random.integers(3, 40))
+    label = LABELS.index(clip.labels.get("emotion", LABELS[0]))
+    noise = random.standard_normal((frames, 2, DIM))
+    return {
+        "status": "ok",
+        "source_index": np.arange(frames, dtype=np.int32),
+        "time": np.arange(frames) / 25,
+        "valid": np.arange(frames) != 1,
+        "features": (directions[label] + noise).astype(np.float16),
+    }
+
+
+def _texts(clip: Clip, directions: np.ndarray, random: np.random.Generator) -> dict[str, Any]:
+    label = LABELS.index(clip.labels.get("emotion", LABELS[0]))
+    noise = 0.3 * random.standard_normal((len(clip.captions), DIM))
+    return {
+        "status": "ok",
+        "texts": list(clip.captions),
+        "embeddings": (directions[label] + noise).astype(np.float16),
+    }
+
+
+_FEATURES = pa.schema(
+    [
+        frame_list("source_index", "int32"),
+        frame_list("time", "float64"),
+        frame_list("valid", "bool"),
+        frame_array("features", "float16", 2, DIM),
+    ]
+)
+_TEXTS = pa.schema(
+    [pa.field("texts", pa.list_(pa.string())), frame_array("embeddings", "float16", DIM)]
+)
+
+
+def _write(
+    folder: Path,
+    stage: str,
+    clips: list[Clip],
+    rows: dict[str, dict[str, Any]],
+    schema: pa.Schema,
+    backbone: str,
+) -> list[Path]:
+    paths = []
+    for start in range(0, len(clips), SHARD):
+        path = folder / stage / f"{start // SHARD:05d}.parquet"
+        footer = {"stage": stage, "config": {"backbone": backbone}, "fingerprint": "f"}
+        with ShardWriter(path, schema, footer) as writer:
+            for clip in clips[start : start + SHARD]:
+                writer.write({"clip_id": clip.id, **rows[clip.id]})
+        paths.append(path)
+    return paths
