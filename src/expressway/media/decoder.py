@@ -1,0 +1,201 @@
+"""One run of ffmpeg: its arguments, the pictures that it sends, what it says meanwhile."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expressway.errors import RowFailure
+from expressway.media.frames import Settings, encode_jpeg
+from expressway.media.probe import CONTAINERS, PROTOCOLS
+from expressway.media.subprocesses import ffmpeg_binary, run
+
+GLOBAL_OPTIONS = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info")
+SHOWN = re.compile(r"\] n: *\d+ pts: *(-?\d+|NOPTS) ")
+CLOCK = re.compile(r"config in time_base: (\d+)/(\d+)")
+ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
+SEVERITY = re.compile(r"(?:\[[^]]*@ [^]]*\] )*\[(error|fatal|panic)\] ")
+OUTPUT = "image2pipe @"
+HEADER = re.compile(rb"P6\s(\d+)\s(\d+)\s255\s")
+HEADER_BYTES = 64
+KEPT_ERRORS = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to decode.
+
+    Attributes:
+        stream: index of the video stream in the file.
+        low, high: ``low <= time < high`` in ticks of the stream's clock; None sets no bound.
+        wanted: ordinals, within the bounds, of the frames to encode; None encodes all.
+        selected: times of the only frames that ffmpeg sends; None sends all.
+        seek: container seconds at which reading starts; None reads from the beginning.
+    """
+
+    path: Path
+    stream: int
+    settings: Settings
+    time_base: Fraction
+    low: int | None = None
+    high: int | None = None
+    wanted: frozenset[int] | None = None
+    selected: Sequence[int] | None = None
+    seek: float | None = None
+
+
+@dataclass
+class Decoded:
+    """What one run of ffmpeg gave.
+
+    Attributes:
+        times: display times of all frames within the bounds, kept or not, in stream ticks.
+        images, ordinals: JPEG bytes of the kept frames, and their places among the frames sent.
+        size: width and height of the upright picture.
+        rotation: degrees counter-clockwise, applied.
+        errors: number of error lines; ``sentences`` holds the first of them.
+    """
+
+    times: list[int | None] = field(default_factory=list)
+    images: list[bytes] = field(default_factory=list)
+    ordinals: list[int] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
+    rotation: int = 0
+    errors: int = 0
+    sentences: list[str] = field(default_factory=list)
+
+
+def decode(request: Request, timeout: float) -> Decoded:
+    """Run ffmpeg once; how it ended shows in the counts, not in its exit code.
+
+    Raises:
+        RowFailure: ``timeout``; ``unreadable`` for pictures that no JPEG can hold.
+    """
+    decoded = Decoded()
+    listener = _Listener(decoded)
+    pictures = _Pictures(decoded, request.wanted, request.settings.quality)
+    run(arguments(request), timeout, listener.read, pictures.feed)
+    if listener.clock not in (None, request.time_base):
+        scale = listener.clock / request.time_base
+        decoded.times = [None if tick is None else round(tick * scale) for tick in decoded.times]
+    return decoded
+
+
+def arguments(request: Request) -> list[str]:
+    """Return ffmpeg's argument list; ffmpeg-python builds and escapes it, no shell reads it."""
+    import ffmpeg
+
+    options = _input_options(request.settings)
+    if request.seek is not None:
+        options |= {"ss": f"{request.seek:.6f}", "noaccurate_seek": None}
+    node = ffmpeg.input(f"file:{request.path}", **options)[str(request.stream)]
+    bounds = {"start_pts": request.low, "end_pts": request.high}
+    bounds = {name: value for name, value in bounds.items() if value is not None}
+    if bounds:
+        node = node.filter("trim", **bounds)
+    node = node.filter("showinfo", checksum=0)
+    if request.selected is not None:
+        node = node.filter("select", "+".join(f"eq(pts,{tick})" for tick in request.selected))
+    node = node.output(
+        "pipe:1", format="image2pipe", vcodec="ppm", pix_fmt="rgb24", fps_mode="passthrough"
+    )
+    return [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
+
+
+def complaint(path: Path, settings: Settings) -> str:
+    """Return what ffmpeg says about a file that cannot be opened; empty if it says nothing."""
+    import ffmpeg
+
+    node = ffmpeg.input(f"file:{path}", **_input_options(settings)).output("-", format="null")
+    decoded = Decoded()
+    command = [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
+    run(command, settings.timeout, _Listener(decoded).read)
+    lines = [line for line in decoded.sentences if not line.startswith("Error opening input file")]
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _input_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "protocol_whitelist": PROTOCOLS,
+        "format_whitelist": ",".join(CONTAINERS),
+        "max_pixels": settings.max_pixels,
+        "threads": settings.threads,
+        "copyts": None,
+    }
+
+
+class _Listener:
+    """Reads ffmpeg's lines: one for each decoded frame, errors, the source's rotation."""
+
+    def __init__(self, decoded: Decoded) -> None:
+        self.decoded = decoded
+        self.clock: Fraction | None = None
+        self.turned = False
+
+    def read(self, line: str) -> None:
+        """Take one line of standard error."""
+        if shown := SHOWN.search(line):
+            self.decoded.times.append(None if shown[1] == "NOPTS" else int(shown[1]))
+        elif clock := CLOCK.search(line):
+            self.clock = Fraction(int(clock[1]), int(clock[2]))
+        elif severity := SEVERITY.match(line):
+            if OUTPUT in line[: severity.end()]:
+                return  # uneven times trouble ffmpeg 5's image writer; they are no damage
+            self.decoded.errors += 1
+            if len(self.decoded.sentences) < KEPT_ERRORS:
+                self.decoded.sentences.append(line[severity.end() :])
+        elif not self.turned and (rotation := ROTATION.search(line)):
+            # ffmpeg goes on to name the output's rotation, which is nought
+            self.decoded.rotation, self.turned = round(float(rotation[1])) % 360, True
+
+
+class _Pictures:
+    """Cuts ffmpeg's output into pictures; each says its own size, so nothing is assumed."""
+
+    def __init__(self, decoded: Decoded, wanted: frozenset[int] | None, quality: int) -> None:
+        self.decoded = decoded
+        self.wanted = wanted
+        self.quality = quality
+        self.header = b""
+        self.picture: NDArray[np.uint8] | None = None
+        self.filled = 0
+        self.received = 0
+
+    def feed(self, piece: memoryview) -> None:
+        """Take the next piece of output."""
+        while piece:
+            piece = self._head(piece) if self.picture is None else self._body(piece, self.picture)
+
+    def _head(self, piece: memoryview) -> memoryview:
+        before = len(self.header)
+        self.header += bytes(piece[: HEADER_BYTES - before])
+        found = HEADER.match(self.header)
+        if found is None:
+            if len(self.header) >= HEADER_BYTES:
+                raise RowFailure("unreadable", "ffmpeg did not answer with pictures")
+            return piece[len(piece) :]
+        self.picture = np.empty((int(found[2]), int(found[1]), 3), np.uint8)
+        self.filled, self.header = 0, b""
+        return piece[found.end() - before :]
+
+    def _body(self, piece: memoryview, picture: NDArray[np.uint8]) -> memoryview:
+        flat = picture.reshape(-1)
+        take = min(len(piece), len(flat) - self.filled)
+        flat[self.filled : self.filled + take] = np.frombuffer(piece[:take], np.uint8)
+        self.filled += take
+        if self.filled == len(flat):
+            self._keep(picture)
+            self.picture = None
+        return piece[take:]
+
+    def _keep(self, picture: NDArray[np.uint8]) -> None:
+        if self.wanted is None or self.received in self.wanted:
+            self.decoded.size = (picture.shape[1], picture.shape[0])
+            self.decoded.images.append(encode_jpeg(picture, self.quality))
+            self.decoded.ordinals.append(self.received)
+        self.received += 1

@@ -1,0 +1,183 @@
+"""The one way in which this package runs another program, and where its ffmpeg comes from."""
+
+import functools
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from expressway.errors import RowFailure, SystemicError
+
+PIPE_BYTES = 1 << 20
+TAIL_LINES = 40
+LINE_CHARACTERS = 500
+POLL_SECONDS = 0.05
+
+OnLine = Callable[[str], None]
+OnOutput = Callable[[memoryview], None]
+
+
+@functools.cache
+def ffmpeg_binary() -> str:
+    """Return the ffmpeg to run: the one on the PATH, else the one that imageio-ffmpeg carries.
+
+    Raises:
+        SystemicError: there is neither.
+    """
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise SystemicError(
+            "ffmpeg was not found on the PATH and imageio-ffmpeg carries none for this platform; "
+            "install ffmpeg"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended by itself: exit code and the last lines of its standard error."""
+
+    code: int
+    tail: tuple[str, ...]
+
+
+def run(
+    arguments: Sequence[str],
+    timeout: float,
+    on_line: OnLine | None = None,
+    on_output: OnOutput | None = None,
+) -> Finished:
+    """Run a program to its end in a process group of its own, with bounded memory.
+
+    Args:
+        arguments: program and arguments; no shell reads them.
+        timeout: seconds until the whole group is killed.
+        on_line: called with each line of standard error, as it comes.
+        on_output: called with each piece of standard output; the piece is valid during the call.
+
+    Raises:
+        RowFailure: status ``timeout``.
+        SystemicError: the program cannot be started.
+    """
+    deadline = time.monotonic() + timeout
+    process = _start(arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    errors = _Lines(process.stderr, on_line)
+    try:
+        _pump(process.stdout, errors, on_output, deadline)
+        code = process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        name = os.path.basename(arguments[0])  # noqa: PTH119
+        raise RowFailure("timeout", f"{name} was stopped after {timeout:g} s") from None
+    finally:
+        _end(process)
+    return Finished(code, errors.finish())
+
+
+def _start(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+    try:
+        process = subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SystemicError(f"{arguments[0]} cannot be started: {error}") from error
+    for stream in (process.stdout, process.stderr):
+        _widen(stream)
+    return process
+
+
+def _widen(stream: IO[bytes] | None) -> None:
+    """Make a pipe large, so that writer and reader take fewer turns; a refusal does no harm."""
+    import fcntl
+
+    assert stream is not None
+    os.set_blocking(stream.fileno(), False)
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _pump(output: IO[bytes], errors: "_Lines", on_output: OnOutput | None, deadline: float) -> None:
+    """Read both pipes to their ends.
+
+    While standard output lives, standard error is only looked at in passing: waking up for each
+    of its lines would cost the decoder its core.
+    """
+    buffer = memoryview(bytearray(PIPE_BYTES))
+    open_output: Any = output
+    while open_output or errors.open:
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired("", 0)
+        waited = open_output or errors.stream
+        ready, _, _ = select.select([waited], [], [], POLL_SECONDS)
+        if open_output and ready:
+            size = output.readinto(buffer)  # type: ignore[attr-defined]
+            if size == 0:
+                open_output = None
+            elif size and on_output:
+                on_output(buffer[:size])
+        errors.drain()
+
+
+@dataclass
+class _Lines:
+    """Standard error, cut into lines of bounded length; the last ones are kept."""
+
+    stream: IO[bytes]
+    on_line: OnLine | None
+    open: bool = True
+    rest: bytes = b""
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+
+    def drain(self) -> None:
+        """Take what is there, without waiting."""
+        while self.open:
+            piece = self.stream.read(PIPE_BYTES)
+            if piece is None:
+                return
+            self.open = bool(piece)
+            *lines, self.rest = (self.rest + piece).replace(b"\r", b"\n").split(b"\n")
+            self.rest = self.rest[:LINE_CHARACTERS]
+            for line in lines:
+                self._take(line)
+
+    def finish(self) -> tuple[str, ...]:
+        """Take the last unfinished line and return the tail."""
+        self._take(self.rest)
+        self.rest = b""
+        return tuple(self.tail)
+
+    def _take(self, line: bytes) -> None:
+        text = line[:LINE_CHARACTERS].decode("utf-8", "replace").strip()
+        if text:
+            self.tail.append(text)
+            if self.on_line:
+                self.on_line(text)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Leave nothing behind: no process of the group, no zombie, no open pipe."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
