@@ -1,10 +1,13 @@
 """What the workflow's jobs do: names of the configuration in, files out."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from expressway import coverage, devices, stages
 from expressway.errors import ConfigError
+from expressway.manifest import Clip, parts, split_names
 from expressway.plan import Plan, shard_path, truth_path
 from expressway.provenance import package_versions
 from expressway.stage import Job, Runtime, run
@@ -56,6 +59,8 @@ def run_stage(
                 cores=cores,
                 runtime=Runtime(device=device, threads=cores),
                 follow_symlinks=data.config.follow_symlinks,
+                journal=Path(f"state/journal/{dataset}/{stage}/{variant}/{shard}.sqlite"),
+                keys=plan.row_keys(dataset, stage, variant, shard),
             )
         )
 
@@ -83,3 +88,142 @@ def render(plan: Plan, dataset: str, shard: str, cores: int) -> None:
         raise ConfigError(f"{dataset} has no demo_seed: its clips are files of yours")
     truth = Path(truth_path(data.root, shard))
     demo.render_clips(data.rows(shard), data.config.demo_seed, data.root, truth, cores)
+
+
+def model_folder(model: str, split: str, seed: int) -> Path:
+    """Return the folder of one trained model."""
+    return Path(f"results/models/{model}/{split}-seed{seed}")
+
+
+def result_folder(model: str, split: str, seed: int, evaluation: str) -> Path:
+    """Return the folder of one model's results under one evaluation."""
+    return Path(f"results/evaluations/{model}/{split}-seed{seed}/{evaluation}")
+
+
+def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) -> Path:
+    """Train one model on one split with one seed; return its folder."""
+    from expressway import training
+    from expressway.data.specs import TrainSpec
+
+    config = plan.model(model)
+    data = plan.dataset(config.dataset)
+    labels = tuple(data.config.labels.get(config.task, ()))
+    members = parts(data.splits, config.scheme, split) if config.scheme else {}
+    spec = TrainSpec(
+        model=model,
+        method=config.method,
+        recipe=plan.recipe(model),
+        clips=data.clips,
+        parts=members or {clip.id: "train" for clip in data.clips},
+        stores=_paths(plan.model_stores(model, config.dataset)),
+        task=config.task,
+        labels=labels,
+        protocol=config.protocol,
+        split=split,
+        seed=seed,
+        backbone=plan.backbone(model) or "",
+        dataset=config.dataset,
+        prompts=_prompts(plan, config.prompts, labels),
+        prompt_set=config.prompts,
+        provenance=_provenance(plan, model),
+        fingerprint=f"{plan.model_fingerprint(model)}-{plan.model_rows(model, split)}",
+    )
+    out = model_folder(model, split, seed)
+    state = Path("state/models") / model / out.name
+    with devices.claim(gpus) as device:
+        return training.train(spec, out, state, device=device, threads=cores)
+
+
+def _paths(stores: Mapping[str, list[str]]) -> dict[str, list[Path]]:
+    return {stage: [Path(path) for path in paths] for stage, paths in stores.items()}
+
+
+def _prompts(plan: Plan, name: str | None, labels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    from expressway.language.prompts import class_texts
+
+    return class_texts(Path(plan.settings.prompts), name, labels) if name else {}
+
+
+def _provenance(plan: Plan, model: str) -> dict[str, Any]:
+    """Return stage -> variant and configuration of every store above a model."""
+    found: dict[str, Any] = {}
+    waiting = list(plan.model(model).stores.items())
+    while waiting:
+        stage, variant = waiting.pop()
+        config = plan.config(stage, variant)
+        found[stage] = {"variant": variant, **config.model_dump(mode="json")}
+        waiting += config.upstream().items()
+    return found
+
+
+def predict(
+    plan: Plan, model: str, evaluation: str, split: str, seed: int, gpus: int, cores: int
+) -> Path:
+    """Write a model's predictions for the test clips of an evaluation; return the file."""
+    from expressway import prediction
+    from expressway.data.specs import PredictSpec
+
+    config = plan.evaluation(evaluation)
+    data = plan.dataset(config.dataset)
+    labels = tuple(data.config.labels.get(config.task, ()))
+    spec = PredictSpec(
+        evaluation=evaluation,
+        protocol=config.protocol,
+        dataset=config.dataset,
+        task=config.task,
+        rows=rows_to_score(plan, model, evaluation, split),
+        stores=_paths(plan.model_stores(model, config.dataset)),
+        labels=labels,
+        prompts=_prompts(plan, config.prompts, labels),
+        prompt_set=config.prompts,
+    )
+    out = result_folder(model, split, seed, evaluation) / "predictions.parquet"
+    with devices.claim(gpus) as device:
+        folder = model_folder(model, split, seed)
+        return prediction.predict(folder, spec, out, device=device, threads=cores)
+
+
+def rows_to_score(plan: Plan, model: str, evaluation: str, split: str) -> list[tuple[Clip, str]]:
+    """Return the labelled test clips of an evaluation, each with the split it stands in.
+
+    On the data set that the model was trained on, its own split decides; a model that no split
+    trained is tested on all of them. Another data set is tested whole, or by the evaluation's
+    scheme.
+    """
+    config, trained = plan.evaluation(evaluation), plan.model(model)
+    data = plan.dataset(config.dataset)
+    own = config.dataset == trained.dataset and trained.scheme is not None
+    scheme = trained.scheme if own else config.scheme
+    clips = [clip for clip in data.clips if clip.labels.get(config.task)]
+    if scheme is None:
+        return [(clip, split) for clip in clips]
+    names = [split] if own else split_names(data.splits, scheme)
+    members = {name: parts(data.splits, scheme, name) for name in names}
+    return [
+        (clip, name)
+        for name in names
+        for clip in clips
+        if members[name].get(clip.id) == config.part
+    ]
+
+
+def evaluate(plan: Plan, model: str, evaluation: str, split: str, seed: int) -> Path:
+    """Write the metrics of one prediction table; return the file."""
+    from expressway.evaluation import protocols
+
+    plan.evaluation(evaluation)
+    folder = result_folder(model, split, seed, evaluation)
+    protocols.evaluate(folder / "predictions.parquet", folder / "metrics.json")
+    return folder / "metrics.json"
+
+
+def compare(plan: Plan, a: str, b: str, out: Path) -> Path:
+    """Write the paired comparison of two results; return the file."""
+    from expressway.evaluation import protocols
+
+    sides = [
+        [Path(folder) / "predictions.parquet" for folder in plan.evaluation_folders(*side)]
+        for side in (a.split("/"), b.split("/"))
+    ]
+    protocols.compare(sides[0], sides[1], out)
+    return out

@@ -217,6 +217,20 @@ class Plan:
         made_of = self.fingerprint(dataset, stage, variant)
         return f"{made_of}-{self.rows(dataset, stage, variant, shard)}"
 
+    def row_keys(self, dataset: str, stage: str, variant: str, shard: str) -> list[str]:
+        """Return what each row of a shard is made of, for the journals of expensive stages."""
+        data = self.dataset(dataset)
+        columns = tuple(dict.fromkeys(self._all_columns(stage, variant)))
+        made_of = self.fingerprint(dataset, stage, variant)
+        return [
+            f"{made_of}-{rows_digest([clip], columns, data.contents)}" for clip in data.rows(shard)
+        ]
+
+    def _all_columns(self, stage: str, variant: str) -> list[str]:
+        config = self.config(stage, variant)
+        above = [c for step in config.upstream().items() for c in self._all_columns(*step)]
+        return [*config.manifest_columns(), *above]
+
     def _columns(self, stage: str, variant: str) -> tuple[str, ...]:
         config = self.config(stage, variant)
         columns = dict.fromkeys(config.manifest_columns())
@@ -285,7 +299,8 @@ class Plan:
         variant = self.model(name).stores.get("visual_features")
         if variant is None:
             return None
-        return str(self.config("visual_features", variant).backbone)
+        config: Any = self.config("visual_features", variant)
+        return str(config.backbone)
 
     def prompt_set(self, name: str | None) -> Any:
         """Return a class prompt set as it stands in the prompts file."""

@@ -18,12 +18,15 @@ import pyarrow as pa
 
 from expressway.config import StrictModel
 from expressway.errors import USABLE, ConfigError, RowFailure, StoreError, SystemicError
+from expressway.journal import Journal
 from expressway.manifest import Clip, contained
 from expressway.provenance import package_versions
 from expressway.store import ShardReader, ShardWriter
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 MESSAGE_LIMIT = 2000
+# Final answers; a timeout or a lost connection is asked again.
+JOURNALLED = USABLE | {"refused", "invalid"}
 
 
 # How fast, not what: these keys never make a store stale.
@@ -82,6 +85,7 @@ class Stage:
             process, ``config.batch_size`` rows a call.
         images: one clip per row group, uncompressed.
         packages: distributions whose versions the footer records.
+        journal: finished rows outlive a killed job (``batches`` only; for rows that cost much).
     """
 
     name: str
@@ -91,6 +95,7 @@ class Stage:
     parallel: Literal["processes", "batches"]
     images: bool = False
     packages: tuple[str, ...] = ()
+    journal: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """One stage on one shard; ``footer`` holds variant, fingerprint and row digest."""
+    """One stage on one shard; ``footer`` holds variant, fingerprint and row digest.
+
+    ``keys`` identify what each row is made of, for stages with a journal at ``journal``.
+    """
 
     stage: Stage
     config: StageConfig
@@ -116,6 +124,8 @@ class Job:
     cores: int = 1
     runtime: Runtime = field(default_factory=Runtime)
     follow_symlinks: bool = False
+    journal: Path | None = None
+    keys: Sequence[str] = ()
 
 
 def run(job: Job) -> Counter[str]:
@@ -155,16 +165,39 @@ def _progress(job: Job, counts: Counter[str]) -> None:
 def _outcomes(job: Job) -> Iterator[Outcome]:
     if job.stage.parallel == "processes":
         return _in_processes(job)
-    return _in_batches(job)
+    if job.stage.journal and job.journal is not None:
+        return _journalled(job, job.journal)
+    return _in_batches(job, range(len(job.clips)))
 
 
-def _in_batches(job: Job) -> Iterator[Outcome]:
+def _journalled(job: Job, path: Path) -> Iterator[Outcome]:
+    """Yield outcomes in order; rows that an earlier, unfinished job paid for are not repeated."""
+    journal = Journal(path, job.stage.schema(job.config))
+    kept = [journal.get(key) for key in job.keys]
+    todo = [index for index, row in enumerate(kept) if row is None]
+    computed = _in_batches(job, todo)
+    try:
+        for key, row in zip(job.keys, kept, strict=True):
+            if row is not None:
+                yield row
+                continue
+            outcome = next(computed)
+            if outcome.get("status", "ok") in JOURNALLED:
+                journal.put(key, {"status": "ok", "clip_id": "", **outcome})
+            yield outcome
+    finally:
+        journal.close()
+
+
+def _in_batches(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order, several rows a call; only this process holds the model."""
+    if not indices:
+        return
     reader = RowReader(job)
     function = job.stage.open(job.config, job.runtime)
     size = int(getattr(job.config, "batch_size", 1))
-    for start in range(0, len(job.clips), size):
-        rows = [reader.read(index) for index in range(start, min(start + size, len(job.clips)))]
+    for start in range(0, len(indices), size):
+        rows = [reader.read(index) for index in indices[start : start + size]]
         ready = [row for row in rows if isinstance(row, Row)]
         computed = iter(call(function, ready))
         for row in rows:

@@ -48,3 +48,17 @@ def schema(config):
 
 PROCESSES = Stage("frames", SampleConfig, schema, open_sample, "processes", packages=("numpy",))
 BATCHES = Stage("faces", SampleConfig, schema, open_sample, "batches")
+
+
+def open_counting(config, runtime):
+    compute = open_sample(config, runtime)
+
+    def counted(rows):
+        with open(os.environ["SAMPLE_CALLS"], "a") as calls:
+            calls.writelines(f"{row.clip.id}\n" for row in rows)
+        return compute(rows)
+
+    return counted
+
+
+JOURNAL = Stage("captions", SampleConfig, schema, open_counting, "batches", journal=True)

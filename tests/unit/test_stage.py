@@ -104,3 +104,28 @@ def test_a_path_out_of_the_root_is_a_row_and_reads_nothing(tmp_path):
     bad = Job(**{**bad.__dict__, "clips": [Clip(id="ok-1", path="../x.mp4")]})
     run(bad)
     assert states(tmp_path) == [("ok-1", "invalid", "RowFailure")]
+
+
+def test_finished_rows_of_a_journalled_stage_are_paid_for_once(tmp_path, monkeypatch):
+    calls = tmp_path / "calls"
+    monkeypatch.setenv("SAMPLE_CALLS", str(calls))
+    clips = ["ok-1", "ok-2", "noface-1", "ok-3", "gpu-1", "ok-4"]
+
+    def journalled(ids, name):
+        fields = job(tmp_path, sample_stage.JOURNAL, ids, name=name).__dict__
+        journal = tmp_path / "journal" / "00000.sqlite"
+        return Job(**{**fields, "journal": journal, "keys": [f"key {i}" for i in ids]})
+
+    with pytest.raises(SystemicError):
+        run(journalled(clips, "killed"))
+    assert not (tmp_path / "killed.parquet").exists()
+    calls.unlink()
+    mended = [i.replace("gpu", "ok") for i in clips]
+    run(journalled([*mended, "ok-5"], "again"))
+    # ok-1 and ok-2 were finished; noface is no final answer and is asked again
+    assert "ok-1" not in calls.read_text().split()
+    assert "ok-2" not in calls.read_text().split()
+    run(job(tmp_path, sample_stage.JOURNAL, [*mended, "ok-5"], name="whole"))
+    assert states(tmp_path, "again") == states(tmp_path, "whole")
+    again, whole = (ShardReader(tmp_path / f"{name}.parquet") for name in ("again", "whole"))
+    assert [again.row(i) for i in range(7)] == [whole.row(i) for i in range(7)]

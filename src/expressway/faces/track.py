@@ -153,3 +153,15 @@ def fill(
     flat = values.reshape(len(values), -1)
     columns = [np.interp(times, times[known], column) for column in flat.T]
     return np.stack(columns, -1).reshape(len(times), *values.shape[1:]).astype(np.float32)
+
+
+def coverage(valid: int, frames: int, minimum: float, what: str) -> dict[str, str]:
+    """Return the status of a row by its share of valid frames."""
+    if valid >= minimum * frames:
+        return {"status": "ok"}
+    return {
+        "status": "degraded",
+        "error_type": "Coverage",
+        "error_message": f"{what} in {valid} of {frames} frames, "
+        f"less than minimum_valid {minimum:g} asks for",
+    }

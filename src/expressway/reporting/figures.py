@@ -45,7 +45,7 @@ class Axis:
     def ticks(self) -> list[float]:
         """Five to nine round numbers inside the axis."""
         span = self.high - self.low
-        step = next(step for step in _STEPS if span / step <= 8)
+        step = next(step for step in _STEPS if span / step <= 9)
         first = int(self.low / step) - 1
         found = [round((first + i) * step, 4) for i in range(int(span / step) + 4)]
         return [tick for tick in found if self.low - 1e-9 <= tick <= self.high + 1e-9]

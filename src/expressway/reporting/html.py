@@ -16,6 +16,7 @@ from expressway.reporting.results import (
     RECALLS,
     SHORT_NAMES,
     Summary,
+    as_interval,
     metric_name,
     read_comparisons,
     summarise,
@@ -191,15 +192,9 @@ def _difference(entry: Mapping[str, Any]) -> figures.Estimate:
     return figures.Estimate(
         name=f"{entry.get('first')} {text.MINUS} {entry.get('second')}",
         value=None if value is None else 100 * float(value),
-        inner=_scaled(_pair(entry.get("interval_clips"))),
-        outer=_scaled(_pair(entry.get("interval_subjects"))),
+        inner=_scaled(as_interval(entry.get("interval_clips"))),
+        outer=_scaled(as_interval(entry.get("interval_subjects"))),
     )
-
-
-def _pair(values: Any) -> tuple[float, float] | None:
-    if not values or None in values:
-        return None
-    return float(values[0]), float(values[1])
 
 
 def _view(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool) -> DatasetView:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from expressway.evaluation.statistics import DRAWS
 from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.provenance import Variant, distinct, short
-from expressway.reporting.results import DRAWS, Summary
+from expressway.reporting.results import Summary
 from expressway.reporting.text import count, visible
 
 WORKS = {
@@ -56,7 +57,7 @@ def paragraph(
         *_methods(summaries),
         *_protocol(summaries),
     ]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return visible(" ".join(sentence for sentence in sentences if sentence), 20_000)
 
 
 def works(variants: Sequence[Variant], summaries: Sequence[Summary]) -> list[str]:
@@ -111,7 +112,7 @@ def _faces(config: Mapping[str, Any]) -> str:
     policy = config.get("policy")
     size = config.get("size") or config.get("crop_size") or 224
     kept = f"; of several tracks the {policy} one was kept" if policy else ""
-    name = DETECTORS.get(detector, detector)
+    name = DETECTORS.get(detector, visible(detector, 60))
     return (
         f"Faces were detected with {name} [{detector}] and tracked over frames{kept}; "
         f"each face was aligned to {size} by {size} pixels."
@@ -135,13 +136,13 @@ def _methods(summaries: Sequence[Summary]) -> list[str]:
     sentences = []
     for method in dict.fromkeys(str(s.facts["method"]) for s in summaries):
         mine = [s for s in summaries if s.facts["method"] == method]
-        name = METHODS.get(method, method)
+        name = METHODS.get(method, visible(method, 60))
         cite = f" [{method}]" if method in WORKS else ""
         ways = _listed([f"{s.facts['protocol']} on {s.facts['dataset']}" for s in mine])
         trained = mine[0].trainable
         cost = f" ({count(trained)} trained parameters)" if trained else ""
         rule = mine[0].facts.get("selection")
-        chosen = f", selection rule: {rule}" if rule and trained else ""
+        chosen = f", selection rule: {visible(rule, 60)}" if rule and trained else ""
         sentences.append(f"{name[:1].upper()}{name[1:]}{cite}{cost} was evaluated {ways}{chosen}.")
     return sentences
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from expressway.errors import StoreError
+from expressway.evaluation import statistics
+from expressway.evaluation.statistics import Interval
 
 RECALLS = ("unweighted_average_recall", "weighted_average_recall")
 SHORT_NAMES = {"unweighted_average_recall": "UAR", "weighted_average_recall": "WAR"}
-DRAWS = 2000
-SEED = 20231016
-
-Interval = tuple[float, float]
 Counts = npt.NDArray[np.float64]
 
 
@@ -190,15 +188,10 @@ def confusion(pairs: npt.NDArray[np.int64], classes: int) -> Counts:
     return cells.reshape(classes, classes).astype(np.float64)
 
 
-def recall_value(name: str, matrices: Counts) -> Counts:
-    """UAR or WAR of confusion counts (..., classes, classes); NaN where there is no clip."""
-    totals = matrices.sum(-1)
-    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if name == "weighted_average_recall":
-            return np.asarray(hits.sum(-1) / totals.sum(-1))
-        recalls = np.where(totals > 0, hits / totals, 0.0)
-        return np.asarray(recalls.sum(-1) / (totals > 0).sum(-1))
+def recall(name: str, matrix: Counts) -> float | None:
+    """UAR or WAR of confusion counts (classes, classes); None where there is no clip."""
+    value = float(statistics.METRICS[name](matrix.sum(1), np.diagonal(matrix)))
+    return value if np.isfinite(value) else None
 
 
 def _measure(name: str, members: Sequence[Evaluation], labels: tuple[str, ...]) -> Measure:
@@ -206,8 +199,7 @@ def _measure(name: str, members: Sequence[Evaluation], labels: tuple[str, ...]) 
         return _reported(name, members)
     runs = tuple(value for member in members for value in _runs(name, member, labels))
     if len(members) == 1:
-        reported = _reported(name, members)
-        return Measure(runs, reported.pooled, reported.interval_clips, reported.interval_subjects)
+        return replace(_reported(name, members), runs=runs)
     return _pooled(name, members, labels, runs)
 
 
@@ -218,15 +210,12 @@ def _reported(name: str, members: Sequence[Evaluation]) -> Measure:
     if len(members) > 1 or not runs:
         return Measure(runs, None, None, None)
     entry = entries[0]
-    return Measure(
-        runs,
-        runs[0],
-        _interval(entry.get("interval_clips")),
-        _interval(entry.get("interval_subjects")),
-    )
+    clips, subjects = entry.get("interval_clips"), entry.get("interval_subjects")
+    return Measure(runs, runs[0], as_interval(clips), as_interval(subjects))
 
 
-def _interval(values: Sequence[float | None] | None) -> Interval | None:
+def as_interval(values: Sequence[float | None] | None) -> Interval | None:
+    """A pair of numbers, None where either of them is missing."""
     if not values or values[0] is None or values[1] is None:
         return None
     return float(values[0]), float(values[1])
@@ -238,8 +227,8 @@ def _runs(name: str, member: Evaluation, labels: tuple[str, ...]) -> list[float]
     if len(splits) <= 1:
         return list(_reported(name, [member]).runs)
     pairs = (_pairs(_only(member.predictions, split), labels) for split in splits)
-    values = [float(recall_value(name, confusion(some, len(labels)))) for some in pairs]
-    return [value for value in values if np.isfinite(value)]
+    values = (recall(name, confusion(some, len(labels))) for some in pairs)
+    return [value for value in values if value is not None]
 
 
 def _only(predictions: Predictions, split: str) -> Predictions:
@@ -250,46 +239,24 @@ def _only(predictions: Predictions, split: str) -> Predictions:
 def _pooled(
     name: str, members: Sequence[Evaluation], labels: tuple[str, ...], runs: tuple[float, ...]
 ) -> Measure:
-    by_clip = _grouped(members, labels, "clips")
-    value = float(recall_value(name, by_clip.sum(0)))
-    if not np.isfinite(value):
-        return Measure(runs, None, None, None)
-    by_subject = _grouped(members, labels, "subjects")
-    return Measure(
-        runs, value, bootstrap_interval(name, by_clip), bootstrap_interval(name, by_subject)
-    )
-
-
-def _grouped(members: Sequence[Evaluation], labels: tuple[str, ...], column: str) -> Counts:
-    """Confusion counts (groups, classes, classes); clips without a subject are left out."""
+    """The metric over all test clips at once; a clip predicted under several seeds counts once."""
     index = {label: position for position, label in enumerate(labels)}
-    groups: dict[str, Counts] = {}
+    hits: dict[str, list[float]] = {}
+    facts: dict[str, tuple[int, str | None]] = {}
     for member in members:
         table = member.predictions
-        rows = zip(getattr(table, column), table.labels, table.predictions, strict=True)
-        for group, truth, guess in rows:
-            if group is not None and truth in index and guess in index:
-                matrix = groups.setdefault(group, _zeros(len(labels)))
-                matrix[index[truth], index[guess]] += 1
-    return np.stack(list(groups.values())) if groups else _zeros(len(labels))[None][:0]
-
-
-def bootstrap_interval(name: str, groups: Counts) -> Interval | None:
-    """Percentile interval (95 %) of a recall when whole groups are drawn with replacement.
-
-    `groups` are confusion counts (groups, classes, classes). None for fewer than two groups.
-    """
-    size = len(groups)
-    if size < 2:
-        return None
-    generator = np.random.default_rng(SEED)
-    flat = groups.reshape(size, -1)
-    values = []
-    for start in range(0, DRAWS, 100):
-        draws = generator.multinomial(size, np.full(size, 1 / size), size=min(100, DRAWS - start))
-        values.append(recall_value(name, (draws @ flat).reshape(-1, *groups.shape[1:])))
-    low, high = np.nanpercentile(np.concatenate(values), [2.5, 97.5])
-    return float(low), float(high)
+        rows = zip(table.clips, table.subjects, table.labels, table.predictions, strict=True)
+        for clip, subject, truth, guess in rows:
+            if truth in index and guess in index:
+                hits.setdefault(clip, []).append(float(truth == guess))
+                facts[clip] = (index[truth], subject)
+    if not hits:
+        return Measure(runs, None, None, None)
+    truths = np.array([facts[clip][0] for clip in hits], dtype=np.int64)
+    shares = np.array([np.mean(values) for values in hits.values()])
+    counts = statistics.count_rows(truths, [shares], len(labels))
+    found = statistics.estimate(name, counts, [facts[clip][1] for clip in hits], len(labels))
+    return Measure(runs, found["value"], found["interval_clips"], found["interval_subjects"])
 
 
 def metric_name(name: str) -> str:
