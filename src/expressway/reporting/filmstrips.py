@@ -30,7 +30,7 @@ class Verdict:
 
     model: str
     evaluation: str
-    prediction: str | None
+    prediction: str
     right: bool
 
 
@@ -105,15 +105,11 @@ def _score(summary: Summary) -> float:
 
 def _verdicts(summary: Summary) -> dict[str, Verdict]:
     return {
-        clip: Verdict(summary.model, summary.evaluation, guess, guess == truth)
-        for member in summary.members
-        for clip, truth, guess in zip(
-            member.predictions.clips,
-            member.predictions.labels,
-            member.predictions.predictions,
-            strict=True,
+        one.ids[i]: Verdict(
+            summary.model, summary.evaluation, one.labels[one.guess[i]], bool(one.hits[i])
         )
-        if guess is not None and truth is not None
+        for one in (member.outcomes for member in summary.members)
+        for i in np.flatnonzero(one.predicted)
     }
 
 

@@ -190,8 +190,9 @@ def comparisons(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _difference(entry: Mapping[str, Any]) -> figures.Estimate:
     value = entry.get("difference")
     return figures.Estimate(
-        name=f"{entry.get('first')} {text.MINUS} {entry.get('second')}",
+        name=f"{entry.get('a')} {text.MINUS} {entry.get('b')}",
         value=None if value is None else 100 * float(value),
+        runs=[100 * float(run) for run in (entry.get("splits") or {}).values()],
         inner=_scaled(as_interval(entry.get("interval_clips"))),
         outer=_scaled(as_interval(entry.get("interval_subjects"))),
     )

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from expressway.errors import StoreError
-from expressway.evaluation import statistics
+from expressway.evaluation import metrics, statistics
+from expressway.evaluation.metrics import Outcomes
 from expressway.evaluation.statistics import Interval
 
 RECALLS = ("unweighted_average_recall", "weighted_average_recall")
@@ -19,24 +20,12 @@ Counts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Aligned columns of predictions.parquet; a missing prediction is None."""
-
-    clips: list[str]
-    subjects: list[str | None]
-    splits: list[str]
-    labels: list[str | None]
-    predictions: list[str | None]
-    statuses: list[str]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """One folder results/evaluations/{model}/{split}-seed{seed}/{evaluation}."""
 
     folder: Path
     facts: dict[str, Any]
-    predictions: Predictions
+    outcomes: Outcomes
 
     @property
     def key(self) -> tuple[str, str]:
@@ -46,12 +35,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measure:
-    """One metric of one model: shares between 0 and 1, None where it is undefined."""
+    """One metric of one model: shares between 0 and 1, None where it is undefined.
+
+    `strict` is the pooled value when clips without a prediction count as errors, None where
+    every clip has one.
+    """
 
     runs: tuple[float, ...]
     pooled: float | None
     interval_clips: Interval | None
     interval_subjects: Interval | None
+    strict: float | None = None
 
     @property
     def mean(self) -> float | None:
@@ -111,17 +105,12 @@ class Summary:
 
 def read_evaluation(folder: Path) -> Evaluation:
     """Read one evaluation folder; StoreError names the file that is missing or broken."""
-    from expressway.store import read_table
-
     path = folder / "metrics.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); rerun its evaluate job") from error
-    columns = ("clip_id", "subject", "split", "label", "prediction", "status")
-    table = read_table(folder / "predictions.parquet")
-    lists = (table.column(name).to_pylist() for name in columns)
-    return Evaluation(folder, facts, Predictions(*lists))
+    return Evaluation(folder, facts, metrics.read(folder / "predictions.parquet"))
 
 
 def summarise(folders: Iterable[Path]) -> list[Summary]:
@@ -137,24 +126,19 @@ def _summary(members: Sequence[Evaluation]) -> Summary:
     facts = members[0].facts
     labels = tuple(facts["labels"])
     _same_labels(members, labels)
-    predicted = [_pairs(member.predictions, labels) for member in members]
-    measures = {name: _measure(name, members, labels) for name in _metric_names(members)}
+    matrices = [confusion(member.outcomes) for member in members]
     return Summary(
         model=str(facts["model"]),
         evaluation=str(facts["evaluation"]),
         facts=facts,
         labels=labels,
-        splits=tuple(dict.fromkeys(s for m in members for s in m.predictions.splits)),
-        clips=sum(int(member.facts["clips"]) for member in members),
-        missing=sum(int(member.facts["missing"]) for member in members),
-        measures=measures,
-        confusion=sum((confusion(pairs, len(labels)) for pairs in predicted), _zeros(len(labels))),
+        splits=tuple(dict.fromkeys(s for m in members for s in m.outcomes.splits)),
+        clips=sum(len(member.outcomes.ids) for member in members),
+        missing=sum(int((~member.outcomes.predicted).sum()) for member in members),
+        measures={name: _measure(name, members) for name in _metric_names(members)},
+        confusion=np.sum(matrices, axis=0),
         members=tuple(members),
     )
-
-
-def _zeros(classes: int) -> Counts:
-    return np.zeros((classes, classes))
 
 
 def _same_labels(members: Sequence[Evaluation], labels: tuple[str, ...]) -> None:
@@ -171,21 +155,15 @@ def _metric_names(members: Sequence[Evaluation]) -> list[str]:
     return [name for name in RECALLS if name in found] + [n for n in found if n not in RECALLS]
 
 
-def _pairs(predictions: Predictions, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Indices (clips, 2) of truth and prediction, for clips that have both."""
-    index = {label: position for position, label in enumerate(labels)}
-    pairs = [
-        (index[truth], index[guess])
-        for truth, guess in zip(predictions.labels, predictions.predictions, strict=True)
-        if truth in index and guess in index
-    ]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def confusion(pairs: npt.NDArray[np.int64], classes: int) -> Counts:
-    """Confusion counts (classes, classes) with the truth in rows from index pairs (clips, 2)."""
-    cells = np.bincount(pairs[:, 0] * classes + pairs[:, 1], minlength=classes * classes)
-    return cells.reshape(classes, classes).astype(np.float64)
+def confusion(outcomes: Outcomes, split: str | None = None) -> Counts:
+    """Counts (classes, classes) with the truth in rows, of one split or of all clips."""
+    classes = len(outcomes.labels)
+    seen = outcomes.predicted
+    if split is not None:
+        seen = seen & (np.array(outcomes.splits) == split)
+    cells = outcomes.truth[seen] * classes + outcomes.guess[seen]
+    counts = np.bincount(cells, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.float64)
 
 
 def recall(name: str, matrix: Counts) -> float | None:
@@ -194,13 +172,13 @@ def recall(name: str, matrix: Counts) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _measure(name: str, members: Sequence[Evaluation], labels: tuple[str, ...]) -> Measure:
+def _measure(name: str, members: Sequence[Evaluation]) -> Measure:
     if name not in RECALLS:
         return _reported(name, members)
-    runs = tuple(value for member in members for value in _runs(name, member, labels))
+    runs = tuple(value for member in members for value in _runs(name, member))
     if len(members) == 1:
-        return replace(_reported(name, members), runs=runs)
-    return _pooled(name, members, labels, runs)
+        return replace(_reported(name, members), runs=runs, strict=_strict(name, members))
+    return _pooled(name, members, runs)
 
 
 def _reported(name: str, members: Sequence[Evaluation]) -> Measure:
@@ -221,42 +199,48 @@ def as_interval(values: Sequence[float | None] | None) -> Interval | None:
     return float(values[0]), float(values[1])
 
 
-def _runs(name: str, member: Evaluation, labels: tuple[str, ...]) -> list[float]:
+def _runs(name: str, member: Evaluation) -> list[float]:
     """The metric per test split: one folder may hold the test parts of several splits."""
-    splits = dict.fromkeys(member.predictions.splits)
+    splits = dict.fromkeys(member.outcomes.splits)
     if len(splits) <= 1:
         return list(_reported(name, [member]).runs)
-    pairs = (_pairs(_only(member.predictions, split), labels) for split in splits)
-    values = (recall(name, confusion(some, len(labels))) for some in pairs)
+    values = (recall(name, confusion(member.outcomes, split)) for split in splits)
     return [value for value in values if value is not None]
 
 
-def _only(predictions: Predictions, split: str) -> Predictions:
-    rows = [row for row, name in enumerate(predictions.splits) if name == split]
-    return Predictions(*([column[row] for row in rows] for column in vars(predictions).values()))
-
-
-def _pooled(
-    name: str, members: Sequence[Evaluation], labels: tuple[str, ...], runs: tuple[float, ...]
-) -> Measure:
+def _pooled(name: str, members: Sequence[Evaluation], runs: tuple[float, ...]) -> Measure:
     """The metric over all test clips at once; a clip predicted under several seeds counts once."""
-    index = {label: position for position, label in enumerate(labels)}
-    hits: dict[str, list[float]] = {}
-    facts: dict[str, tuple[int, str | None]] = {}
+    hits: dict[tuple[str, str], list[float]] = {}
+    facts: dict[tuple[str, str], tuple[int, str | None]] = {}
     for member in members:
-        table = member.predictions
-        rows = zip(table.clips, table.subjects, table.labels, table.predictions, strict=True)
-        for clip, subject, truth, guess in rows:
-            if truth in index and guess in index:
-                hits.setdefault(clip, []).append(float(truth == guess))
-                facts[clip] = (index[truth], subject)
+        one = member.outcomes
+        for i in np.flatnonzero(one.predicted):
+            key = (one.ids[i], one.splits[i])
+            hits.setdefault(key, []).append(float(one.hits[i]))
+            facts[key] = (int(one.truth[i]), one.subjects[i])
     if not hits:
         return Measure(runs, None, None, None)
-    truths = np.array([facts[clip][0] for clip in hits], dtype=np.int64)
+    classes = len(members[0].outcomes.labels)
+    truths = np.array([facts[key][0] for key in hits], dtype=np.int64)
     shares = np.array([np.mean(values) for values in hits.values()])
-    counts = statistics.count_rows(truths, [shares], len(labels))
-    found = statistics.estimate(name, counts, [facts[clip][1] for clip in hits], len(labels))
-    return Measure(runs, found["value"], found["interval_clips"], found["interval_subjects"])
+    rows = statistics.count_rows(truths, [shares], classes)
+    found = statistics.estimate(name, rows, [facts[key][1] for key in hits], classes)
+    strict = _strict(name, members)
+    return Measure(
+        runs, found["value"], found["interval_clips"], found["interval_subjects"], strict
+    )
+
+
+def _strict(name: str, members: Sequence[Evaluation]) -> float | None:
+    """The pooled metric with every clip without a prediction counted as an error."""
+    found = [member.outcomes for member in members]
+    if all(one.predicted.all() for one in found):
+        return None
+    truth = np.concatenate([one.truth for one in found])
+    hits = np.concatenate([one.hits for one in found])
+    classes = len(found[0].labels)
+    totals, right = np.split(statistics.count_rows(truth, [hits], classes).sum(0), 2)
+    return float(statistics.METRICS[name](totals, right))
 
 
 def metric_name(name: str) -> str:

@@ -176,6 +176,7 @@ class World:
         clips: list[Clip],
         guess: Callable[[Clip], str | None],
         splits: list[str] | None = None,
+        /,
         **facts: Any,
     ) -> Path:
         """Write predictions and metrics of one run; `guess` gives a label or None."""
@@ -299,11 +300,14 @@ def evaluated(world: World) -> World:
 
 
 COMPARISON = {
-    "first": "emoclip",
-    "second": "clip",
-    "evaluation": "descriptions",
+    "a": "emoclip/descriptions",
+    "b": "clip/descriptions",
     "metric": "unweighted_average_recall",
+    "value_a": 0.5,
+    "value_b": 0.25,
     "difference": 0.25,
+    "clips": 15,
+    "splits": {"fold1": 0.2, "fold2": 0.3},
     "interval_clips": [0.1, 0.4],
     "interval_subjects": [-0.05, 0.5],
 }

@@ -1,0 +1,195 @@
+"""The report as a browser shows it: phone, desk, paper, dark; sorting; hostile text."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from expressway.reporting import build
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+HOSTILE = "\"><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>" + "W" * 5000
+
+
+def require_chromium() -> None:
+    """Skip with a reason on a laptop without Chromium; fail where system tests are required."""
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} is not installed; tests/install-system.sh installs it"
+        if os.environ.get("EXPRESSWAY_REQUIRE_SYSTEM") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def synthetic() -> ModuleType:
+    """The small world of the reporting unit tests, which conftest files cannot share."""
+    path = Path(__file__).parents[1] / "unit/reporting/conftest.py"
+    spec = importlib.util.spec_from_file_location("reporting_world", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    require_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with two models, and a second data set whose every free text is hostile."""
+    tools = synthetic()
+    root = tmp_path_factory.mktemp("report")
+    world = tools.World(root, [tools.clip(i) for i in range(16)], lost={"clip-005"})
+    world.write_stores()
+    for model, guess in (("clip", "neutral"), ("emoclip", None)):
+        for fold, clips in (("fold1", world.clips[:8]), ("fold2", world.clips[8:])):
+            world.write_evaluation(model, fold, clips, lambda c, g=guess: g or c.labels["emotion"])
+    world.comparisons.append(root / "comparison.json")
+    tools.write_json(world.comparisons[0], tools.COMPARISON)
+    world.write_benchmark("prepare_faces", ("70", "640"))
+    hostile = [replace(c, id=f"{c.id}{HOSTILE}", path=HOSTILE) for c in world.clips[:4]]
+    other = tools.World(root / "other", hostile, lost={hostile[0].id}, name=HOSTILE[:60])
+    other.name = "other"
+    other.write_stores(faces={hostile[1].id: {**tools.LOST, "error_message": HOSTILE}})
+    datasets = [world.dataset(), other.dataset()]
+    changes = {"title": HOSTILE, "config": {HOSTILE: HOSTILE}, "datasets": datasets}
+    return build(world.spec(**changes), root / "report")
+
+
+@pytest.fixture
+def page(browser: Any, report: Path) -> Iterator[Any]:
+    """The report in a fresh context whose console errors and requests fail the test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: complaints.append(request.url[:80]))
+    opened.goto(report.as_uri())
+    yield opened
+    kept = [c for c in complaints if not c.startswith(("data:image/jpeg", report.as_uri()[:80]))]
+    context.close()
+    assert kept == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1200, 1920])
+def test_the_page_never_scrolls_sideways(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_hostile_text_is_shown_and_never_runs(page: Any) -> None:
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img").count() == 0
+    assert "<script>window.pwned=1" in page.locator("h1").inner_text()
+
+
+def names(page: Any) -> list[str]:
+    return page.locator("#results tbody th .name").all_inner_texts()
+
+
+def test_the_results_sort_by_click_and_by_keyboard(page: Any) -> None:
+    assert names(page) == ["clip", "emoclip"]
+    recall = page.locator("#results thead button", has_text="UAR")
+    recall.click()
+    assert names(page) == ["emoclip", "clip"]
+    assert page.locator("#results thead th").nth(2).get_attribute("aria-sort") == "descending"
+    recall.focus()
+    page.keyboard.press("Enter")
+    assert names(page) == ["clip", "emoclip"]
+    assert "ascending" in page.locator("#announce").inner_text()
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_to_the_results(page: Any) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main"
+
+
+def test_the_methods_text_can_be_copied_or_is_selected(page: Any) -> None:
+    page.locator("button[data-copy]").click()
+    page.wait_for_function("document.querySelector('button[data-copy]').textContent !== 'x'")
+    assert page.locator("#methods-text").inner_text().startswith("The data set tiny holds 16")
+
+
+def test_the_demo_notice_is_the_first_visible_line(page: Any) -> None:
+    top = page.locator(".notice").bounding_box()["y"]
+    assert top < page.locator("h1").bounding_box()["y"]
+    assert page.locator(".notice").is_visible()
+
+
+def test_pictures_are_drawn(page: Any) -> None:
+    assert page.locator("svg.thumb image").count() > 50
+    assert page.locator("svg.thumb").first.bounding_box()["width"] > 40
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(page: Any, scheme: str) -> None:
+    """WCAG AA asks for a contrast of 4.5 for text of this size."""
+    page.emulate_media(color_scheme=scheme)
+    assert page.evaluate(CONTRAST) >= 4.5
+
+
+# Chromium states mixed colours as color(srgb …) with shares; a canvas turns both forms to bytes.
+CONTRAST = """() => {
+  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const bytes = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return context.getImageData(0, 0, 1, 1).data;
+  };
+  const light = (colour) => {
+    const [r, g, b] = Array.from(bytes(colour)).map((v) => v / 255)
+      .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (bytes(colour)[3] === 255) return colour;
+    }
+    return "white";
+  };
+  const texts = document.querySelectorAll("p, td, th, caption, .sub, dt, dd, a, li, summary");
+  const ratios = Array.from(texts).filter((e) => e.textContent.trim()).map((e) => {
+    const pair = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
+    return (pair[0] + 0.05) / (pair[1] + 0.05);
+  });
+  return Math.min(...ratios);
+}"""
+
+
+def test_it_prints(browser: Any, report: Path, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    page.close()
