@@ -150,12 +150,12 @@ class Loop(LightningModule):
         return self.method.optimiser()
 
     def on_train_epoch_start(self) -> None:
-        """Tie dropout to (seed, epoch)."""
-        torch.manual_seed(_number(self.seed, "dropout", self.current_epoch))
+        """Forget the sums of the epoch before."""
         self._sums, self._steps = {}, 0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the step size of this moment."""
+        """Tie dropout to (seed, epoch, step) and set the step size of this moment."""
+        torch.manual_seed(_number(self.seed, f"step {batch_idx}", self.current_epoch))
         moment = self.current_epoch + batch_idx / max(1, self.trainer.num_training_batches)
         for optimiser in self.trainer.optimizers:
             for group in optimiser.param_groups:
@@ -173,7 +173,7 @@ class Loop(LightningModule):
         if not torch.isfinite(total):
             shown = ", ".join(batch.ids[:10])
             raise ExpresswayError(
-                f"the loss is {float(total)} in epoch {self.current_epoch + 1}, "
+                f"the loss is {float(total.detach())} in epoch {self.current_epoch + 1}, "
                 f"step {batch_idx + 1} (clips {shown}, …); "
                 f"lower learning_rate or look at these clips' features. "
                 "The last finite state is kept"

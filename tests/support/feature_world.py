@@ -20,6 +20,7 @@ LABELS = ("happiness", "sadness", "anger")
 DIM = 16
 CLIPS, SUBJECTS, SHARD = 48, 8, 16
 NO_FACE, NO_CAPTION, NO_LABEL = "clip-05", "clip-07", "clip-11"
+NO_FACE_IN_TRAINING = "clip-12"
 SMALL = {
     "emoclip": {"depth": 1, "heads": 2, "head_dim": 4, "mlp_dim": 8, "frames": 6, "epochs": 4,
                 "batch_size": 16, "learning_rate": 0.01, "optimiser": "adamw",
@@ -129,7 +130,7 @@ def _clip(number: int) -> Clip:
 
 
 def _features(clip: Clip, directions: np.ndarray, random: np.random.Generator) -> dict[str, Any]:
-    if clip.id == NO_FACE:
+    if clip.id in (NO_FACE, NO_FACE_IN_TRAINING):
         return {"status": "no_face", "error_type": "RowFailure", "error_message": "no face"}
     frames = int(random.integers(3, 40))
     label = LABELS.index(clip.labels.get("emotion", LABELS[0]))

@@ -1,0 +1,226 @@
+"""What every method in the registry must do, whatever it is."""
+
+from typing import Any
+
+import feature_world
+import numpy as np
+import pytest
+import torch
+from feature_world import LABELS, FeatureWorld
+
+from expressway import backbones, methods, prediction, training
+from expressway.data.cards import ModelCard
+from expressway.data.clips import Batch, ClipDataset, ClipStores, in_order
+from expressway.data.samplers import TEST_EPOCH, generator
+from expressway.data.splits import part, usable
+from expressway.errors import ConfigError
+from expressway.methods.base import PROTOCOLS, Context, Method
+from expressway.store import read_table
+
+ALL = [(name, p) for name in methods.names() for p in methods.get(name).protocols]
+TRAINED = [(name, p) for name, p in ALL if methods.get(name).trained]
+
+
+def build(world: FeatureWorld, name: str, protocol: str, **recipe: Any) -> Method[Any]:
+    torch.manual_seed(0)
+    backbone = backbones.load(world.backbone)
+    chosen = methods.get(name)
+    context = Context(backbone.dim, LABELS, protocol, feature_world.PROMPTS, backbone.logit_scale)
+    settings = methods.recipe(name, {**feature_world.SMALL.get(name, {}), **recipe})
+    method = chosen(settings, context)
+    if chosen.class_texts:
+        method.read_prompts(backbone)
+    return method
+
+
+def batch_of(world: FeatureWorld, method: Method[Any], phase: str, size: int = 12) -> Batch:
+    protocol = method.context.protocol
+    stores = ClipStores(world.stores, method.stores(method.recipe, protocol, phase))
+    clips = [c for c in part(world.clips, world.parts, "train") if c.labels]
+    clips, _ = usable(clips, stores.why_not)
+    training_phase = phase == "train"
+    data = ClipDataset(
+        clips[:size], stores, method.sample, "emotion", LABELS, 0, training=training_phase
+    )
+    return next(iter(in_order(data, size, 0 if training_phase else TEST_EPOCH)))
+
+
+def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(terms.values())).sum()
+
+
+def copy_of(method: Method[Any]) -> dict[str, torch.Tensor]:
+    """Return every tensor of a method, also those that are not saved."""
+    tensors = {**dict(method.named_parameters()), **dict(method.named_buffers())}
+    return {name: value.detach().clone() for name, value in tensors.items()}
+
+
+def one_step(method: Method[Any], batch: Batch) -> float:
+    optimiser = method.optimiser()
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = total(method.loss(batch))
+        loss.backward()
+        return loss
+
+    return float(optimiser.step(closure).detach())
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_forward_gives_a_finite_score_per_class(world, name, protocol) -> None:
+    method = build(world, name, protocol).eval()
+    batch = batch_of(world, method, "predict")
+    scores = method.scores(batch)
+    assert scores.shape == (len(batch), len(LABELS))
+    assert torch.isfinite(scores).all()
+    assert method.encode_clips(batch).shape == (len(batch), feature_world.DIM)
+    assert method.encode_texts().shape == (len(LABELS), feature_world.DIM)
+
+
+@pytest.mark.parametrize(("name", "protocol"), TRAINED)
+def test_backward_reaches_every_declared_parameter(world, name, protocol) -> None:
+    method = build(world, name, protocol)
+    total(method.loss(batch_of(world, method, "train"))).backward()
+    declared = [p for group in method.parameter_groups() for p in group["params"]]
+    assert declared
+    without = [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize(("name", "protocol"), TRAINED)
+def test_a_step_changes_declared_parameters_only(world, name, protocol) -> None:
+    method = build(world, name, protocol)
+    batch = batch_of(world, method, "train")
+    declared = {id(p) for group in method.parameter_groups() for p in group["params"]}
+    names = {name for name, p in method.named_parameters() if id(p) in declared}
+    before = copy_of(method)
+    for _ in range(2):
+        one_step(method, batch)
+    after = copy_of(method)
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed <= names
+    # biases that a softmax cancels may stand still, the rest must not
+    assert len(changed) >= len(names) // 2
+
+
+@pytest.mark.parametrize(("name", "protocol"), TRAINED)
+def test_steps_lower_the_loss(world, name, protocol) -> None:
+    method = build(world, name, protocol)
+    batch = batch_of(world, method, "train")
+    losses = [one_step(method, batch) for _ in range(15)]
+    assert min(losses[-3:]) < losses[0]
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_training_leaves_the_backbone_bit_equal(world, tmp_path, name, protocol) -> None:
+    loaded = backbones.load(world.backbone)
+    before = {key: value.clone() for key, value in loaded.model.state_dict().items()}
+    method = build(world, name, protocol)
+    if methods.get(name).trained:
+        one_step(method, batch_of(world, method, "train"))
+    after = loaded.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert not any(p.requires_grad for p in loaded.model.parameters())
+
+
+@pytest.mark.parametrize(("name", "protocol"), TRAINED)
+def test_a_seed_decides_the_weights(world, tmp_path, name, protocol) -> None:
+    def weights(folder: str, seed: int) -> bytes:
+        spec = world.train_spec(name, protocol, seed=seed)
+        training.train(spec, tmp_path / folder, tmp_path / f"state-{folder}")
+        return (tmp_path / folder / "model.safetensors").read_bytes()
+
+    assert weights("one", 1) == weights("again", 1)
+    if name != "linear":  # convex, from zeros: the seed only decides the order of one batch
+        assert weights("one", 1) != weights("two", 2)
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_save_and_load_give_the_same_scores(world, tmp_path, name, protocol) -> None:
+    training.train(world.train_spec(name, protocol), tmp_path / "model", tmp_path / "state")
+    card = ModelCard.read(tmp_path / "model")
+    first = prediction.load(tmp_path / "model", card, world.predict_spec(protocol))
+    batch = batch_of(world, first, "predict")
+    second = prediction.load(tmp_path / "model", card, world.predict_spec(protocol))
+    with torch.no_grad():
+        assert torch.equal(first.scores(batch), second.scores(batch))
+    assert card.parameters["total"] > card.parameters["trainable"] >= 0
+    assert (card.parameters["trainable"] > 0) == methods.get(name).trained
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_scores_do_not_depend_on_the_batch(world, name, protocol) -> None:
+    method = build(world, name, protocol).eval()
+    batch = batch_of(world, method, "predict", size=7)
+    with torch.no_grad():
+        together = method.scores(batch)
+        single = [
+            method.scores(
+                Batch(
+                    batch.ids[i : i + 1],
+                    {key: value[i : i + 1] for key, value in batch.inputs.items()},
+                    batch.labels[i : i + 1],
+                )
+            )
+            for i in range(len(batch))
+        ]
+    # matrix products of other sizes add up in another order: a few units of fp32 rounding
+    torch.testing.assert_close(torch.cat(single), together, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_a_clip_without_data_gets_a_status_and_no_scores(world, tmp_path, name, protocol) -> None:
+    training.train(world.train_spec(name, protocol), tmp_path / "model", tmp_path / "state")
+    table = tmp_path / "predictions.parquet"
+    prediction.predict(tmp_path / "model", world.predict_spec(protocol), table)
+    rows = {row["clip_id"]: row for row in read_table(table).to_pylist()}
+    assert len(rows) == sum(part_name == "test" for part_name in world.parts.values())
+    lost = rows[feature_world.NO_FACE]
+    assert (lost["status"], lost["scores"], lost["prediction"]) == ("no_face", None, None)
+    others = [row for key, row in rows.items() if key != feature_world.NO_FACE]
+    assert all(row["status"] == "ok" and row["prediction"] in LABELS for row in others)
+    for row in others:
+        assert row["prediction"] == LABELS[int(np.argmax(row["scores"]))]
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_protocols_outside_its_list_are_refused_with_a_reason(name) -> None:
+    chosen = methods.get(name)
+    for protocol in set(PROTOCOLS) - set(chosen.protocols):
+        with pytest.raises(ConfigError, match=f"{name} cannot run protocol {protocol}: .+"):
+            chosen.check_protocol(protocol)
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_missing_stores_are_named(world, name, protocol) -> None:
+    chosen = methods.get(name)
+    needs = chosen.stores(methods.recipe(name, {}), protocol, "predict")
+    assert needs
+    with pytest.raises(ConfigError, match=needs[0].stage):
+        ClipStores({}, needs)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_recipe_field_is_described(name) -> None:
+    fields = methods.get(name).recipe_type.model_fields
+    assert [key for key, field in fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_samples_have_the_same_shapes_for_every_clip(world, name) -> None:
+    protocol = methods.get(name).protocols[0]
+    method = build(world, name, protocol)
+    stores = ClipStores(world.stores, method.stores(method.recipe, protocol, "predict"))
+    shapes = {
+        tuple((key, tuple(value.shape)) for key, value in sample.items())
+        for clip in world.clips
+        if stores.why_not(clip.id) is None
+        for sample in [method.sample(stores.rows(clip.id), generator(0, 0, clip.id), False)]
+    }
+    assert len(shapes) == 1
+
+
+def test_an_unknown_method_gets_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'emoclip'"):
+        methods.get("emoclipp")

@@ -1,0 +1,123 @@
+"""Importing EmoCLIP's release: a state dict in the official layout becomes a usable model."""
+
+from pathlib import Path
+
+import feature_world
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from expressway import backbones, methods, prediction
+from expressway.data.cards import ModelCard
+from expressway.errors import ConfigError
+from expressway.store import read_table
+
+DIM, HEADS, HEAD_DIM, DEPTH = feature_world.DIM, 2, 2048, 2
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return feature_world.make(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def release(world) -> dict[str, torch.Tensor]:
+    """Names and shapes as the authors' VClip has them, wrapped for several GPUs; width 16."""
+    inner = HEADS * HEAD_DIM
+    random = np.random.default_rng(0)
+    shapes = {"cls_token": (1, 1, DIM), "pos_embedding": (1, 1024, DIM)}
+    for block in range(DEPTH):
+        layer = f"temporal_transformer.layers.{block}."
+        shapes |= {
+            layer + "0.fn.norm.weight": (DIM,),
+            layer + "0.fn.norm.bias": (DIM,),
+            layer + "0.fn.fn.to_qkv.weight": (3 * inner, DIM),
+            layer + "0.fn.fn.to_out.0.weight": (DIM, inner),
+            layer + "0.fn.fn.to_out.0.bias": (DIM,),
+            layer + "1.fn.norm.weight": (DIM,),
+            layer + "1.fn.norm.bias": (DIM,),
+            layer + "1.fn.fn.net.0.weight": (DIM, DIM),
+            layer + "1.fn.fn.net.0.bias": (DIM,),
+            layer + "1.fn.fn.net.3.weight": (DIM, DIM),
+            layer + "1.fn.fn.net.3.bias": (DIM,),
+        }
+    temporal = {
+        f"module.temporal.{name}": torch.from_numpy(0.1 * random.standard_normal(shape)).float()
+        for name, shape in shapes.items()
+    }
+    clip = backbones.load(world.backbone).model.state_dict()
+    # OpenAI's names are open_clip's; its files carry three numbers beside the weights, in fp16
+    tower = {f"module.backbone.{name}": value.half() for name, value in clip.items()}
+    extra = {"module.backbone.input_resolution": torch.tensor(32)}
+    return {**temporal, **tower, **extra, "module.logit_scale": torch.tensor(4.5)}
+
+
+def test_a_release_predicts_through_the_workflow(world, release, tmp_path: Path) -> None:
+    torch.save(release, tmp_path / "4.pth")
+    out = methods.import_weights("emoclip", tmp_path / "4.pth", tmp_path / "m", world.backbone)
+    card = ModelCard.read(out)
+    assert card.recipe["published"] is True
+    assert (card.recipe["depth"], card.recipe["heads"]) == (DEPTH, HEADS)
+    spec = world.predict_spec()
+    method = prediction.load(out, card, spec)
+    block = method.temporal.blocks[0]
+    assert (block.head_dim, block.mlp_in.out_features) == (HEAD_DIM, DIM)
+    own = "module.temporal.temporal_transformer.layers.1.0.fn.fn.to_qkv.weight"
+    assert torch.equal(method.temporal.blocks[1].qkv.weight, release[own])
+    table = prediction.predict(out, spec, tmp_path / "p.parquet")
+    again = prediction.predict(out, spec, tmp_path / "again.parquet")
+    assert read_table(table).equals(read_table(again))
+    assert card.parameters["trainable"] == sum(
+        value.numel() for name, value in release.items() if ".backbone." not in name
+    )
+
+
+def test_the_clip_inside_a_release_becomes_a_backbone_folder(world, release, tmp_path) -> None:
+    file = tmp_path / "release.safetensors"
+    save_file({name: value.contiguous() for name, value in release.items()}, file)
+    card = ModelCard.read(methods.import_weights("emoclip", file, tmp_path / "m"))
+    inside = backbones.load(card.backbone["model"])
+    assert inside.sha256 == card.backbone["sha256"]
+    assert (inside.dim, inside.image_size) == (DIM, 32)
+    given = backbones.load(world.backbone).model.state_dict()
+    for name, value in inside.model.state_dict().items():
+        assert torch.equal(value, given[name].half().float()), name
+
+
+def test_a_wrong_file_gets_the_missing_and_unexpected_names(release, tmp_path) -> None:
+    changed = dict(release)
+    del changed["module.temporal.cls_token"]
+    changed["module.head.weight"] = torch.zeros(2)
+    torch.save(changed, tmp_path / "wrong.pth")
+    expected = r"missing: temporal\.cls_token; unexpected: head\.weight"
+    with pytest.raises(ConfigError, match=expected):
+        methods.import_weights("emoclip", tmp_path / "wrong.pth", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_intended_widths_are_no_release(release, tmp_path) -> None:
+    changed = {
+        name: torch.zeros(3 * 8 * 64, DIM) if name.endswith("to_qkv.weight") else value
+        for name, value in release.items()
+    }
+    torch.save(changed, tmp_path / "intended.pth")
+    with pytest.raises(ConfigError, match="a release of width 16 has heads of 2048"):
+        methods.import_weights("emoclip", tmp_path / "intended.pth", tmp_path / "m")
+
+
+def test_files_that_are_no_state_dicts_are_refused(tmp_path) -> None:
+    (tmp_path / "text.pth").write_text("hello")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, message in (
+        ("text.pth", "cannot be read as a state dict"),
+        ("list.pth", "expected a mapping of names to tensors"),
+        ("none.pth", "no such file"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            methods.import_weights("emoclip", tmp_path / name, tmp_path / "m")
+
+
+def test_methods_without_a_release_say_so(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="linear has no published weights"):
+        methods.import_weights("linear", tmp_path / "x.pth", tmp_path / "m")
