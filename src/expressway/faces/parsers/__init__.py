@@ -1,0 +1,1 @@
+"""Face parsers: ``regions`` (no weights), ``transformers`` (any segmentation model), ``import``."""
