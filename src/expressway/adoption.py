@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expressway.datasets import shard_path
 from expressway.errors import ExpresswayError, StoreError
-from expressway.plan import Plan, shard_path
+from expressway.plan import Plan
 from expressway.store import read_footer
 
 LEDGER = Path("state/accepted.jsonl")

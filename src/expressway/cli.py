@@ -147,6 +147,18 @@ def compare(
 
 
 @app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="name of the files in results/tables")] = "results",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Write the results of all evaluations as csv, md, html and tex."""
+    from expressway import jobs
+
+    for path in jobs.table(_plan(config), name):
+        print(path)
+
+
+@app.command()
 def report(
     out: Annotated[Path, typer.Option(help="HTML file to write")] = Path(
         "results/report/index.html"

@@ -93,18 +93,25 @@ class Graph(Plan):
     # --- models and evaluations -------------------------------------------------------------
 
     def training_inputs(self, wildcards: Any) -> list[str]:
-        """Return the stores that a model is trained on, and their coverage."""
-        return self._store_inputs(wildcards.model, self.model(wildcards.model).dataset)
+        """Return the shard tables that hold the clips of a split."""
+        return _flat(self.training_stores(wildcards.model, wildcards.split))
+
+    def training_coverage(self, wildcards: Any) -> list[str]:
+        """Return the coverage of the stores that a model is trained on."""
+        return self._coverage(wildcards.model, self.model(wildcards.model).dataset)
 
     def prediction_inputs(self, wildcards: Any) -> list[str]:
-        """Return the stores that an evaluation reads, and their coverage."""
-        return self._store_inputs(wildcards.model, self.evaluation(wildcards.evaluation).dataset)
+        """Return the shard tables that hold the test clips of an evaluation."""
+        found = self.test_stores(wildcards.model, wildcards.evaluation, wildcards.split)
+        return _flat(found)
 
-    def _store_inputs(self, model: str, dataset: str) -> list[str]:
-        stores = self.model(model).stores
-        coverage = [f"results/{dataset}/{stage}/{v}/coverage.json" for stage, v in stores.items()]
-        tables = [path for paths in self.model_stores(model, dataset).values() for path in paths]
-        return [*tables, *coverage]
+    def prediction_coverage(self, wildcards: Any) -> list[str]:
+        """Return the coverage of the stores that an evaluation reads."""
+        return self._coverage(wildcards.model, self.evaluation(wildcards.evaluation).dataset)
+
+    def _coverage(self, model: str, dataset: str) -> list[str]:
+        stores = self.model(model).stores.items()
+        return [f"results/{dataset}/{stage}/{v}/coverage.json" for stage, v in stores]
 
     def expected_model(self, wildcards: Any) -> str:
         """Return what a trained model is made of."""
@@ -113,7 +120,7 @@ class Graph(Plan):
 
     def expected_evaluation(self, wildcards: Any) -> str:
         """Return what an evaluation's predictions are made of, beside the model."""
-        return self.evaluation_fingerprint(wildcards.evaluation)
+        return self.evaluation_fingerprint(wildcards.model, wildcards.evaluation, wildcards.split)
 
     def metrics_paths(self) -> list[str]:
         """Return the metrics of every model under every evaluation."""
@@ -147,3 +154,7 @@ class Graph(Plan):
         templates = sorted((Path(__file__).parent / "reporting" / "templates").glob("*"))
         texts = [template.read_text("utf-8") for template in templates]
         return digest([code, texts, self.settings.report.model_dump()])
+
+
+def _flat(stores: dict[str, list[str]]) -> list[str]:
+    return [path for paths in stores.values() for path in paths]

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from expressway import coverage, devices, stages
+from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
-from expressway.manifest import Clip, parts, split_names
-from expressway.plan import Plan, shard_path, truth_path
+from expressway.plan import Plan
 from expressway.provenance import package_versions
 from expressway.stage import Job, Runtime, run
+from expressway.store import write_json
 
 OWN_PACKAGES = ("expressway", "numpy", "pyarrow")
+REPORTED_PACKAGES = (
+    *OWN_PACKAGES,
+    *("torch", "open_clip_torch", "lightning", "mediapipe", "insightface", "av", "snakemake"),
+)
 
 
 def run_stage(
@@ -108,14 +113,13 @@ def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) 
     config = plan.model(model)
     data = plan.dataset(config.dataset)
     labels = tuple(data.config.labels.get(config.task, ()))
-    members = parts(data.splits, config.scheme, split) if config.scheme else {}
     spec = TrainSpec(
         model=model,
         method=config.method,
         recipe=plan.recipe(model),
         clips=data.clips,
-        parts=members or {clip.id: "train" for clip in data.clips},
-        stores=_paths(plan.model_stores(model, config.dataset)),
+        parts=plan.members(model, split),
+        stores=_paths(plan.training_stores(model, split)),
         task=config.task,
         labels=labels,
         protocol=config.protocol,
@@ -171,8 +175,8 @@ def predict(
         protocol=config.protocol,
         dataset=config.dataset,
         task=config.task,
-        rows=rows_to_score(plan, model, evaluation, split),
-        stores=_paths(plan.model_stores(model, config.dataset)),
+        rows=plan.test_rows(model, evaluation, split),
+        stores=_paths(plan.test_stores(model, evaluation, split)),
         labels=labels,
         prompts=_prompts(plan, config.prompts, labels),
         prompt_set=config.prompts,
@@ -181,30 +185,6 @@ def predict(
     with devices.claim(gpus) as device:
         folder = model_folder(model, split, seed)
         return prediction.predict(folder, spec, out, device=device, threads=cores)
-
-
-def rows_to_score(plan: Plan, model: str, evaluation: str, split: str) -> list[tuple[Clip, str]]:
-    """Return the labelled test clips of an evaluation, each with the split it stands in.
-
-    On the data set that the model was trained on, its own split decides; a model that no split
-    trained is tested on all of them. Another data set is tested whole, or by the evaluation's
-    scheme.
-    """
-    config, trained = plan.evaluation(evaluation), plan.model(model)
-    data = plan.dataset(config.dataset)
-    own = config.dataset == trained.dataset and trained.scheme is not None
-    scheme = trained.scheme if own else config.scheme
-    clips = [clip for clip in data.clips if clip.labels.get(config.task)]
-    if scheme is None:
-        return [(clip, split) for clip in clips]
-    names = [split] if own else split_names(data.splits, scheme)
-    members = {name: parts(data.splits, scheme, name) for name in names}
-    return [
-        (clip, name)
-        for name in names
-        for clip in clips
-        if members[name].get(clip.id) == config.part
-    ]
 
 
 def evaluate(plan: Plan, model: str, evaluation: str, split: str, seed: int) -> Path:
@@ -227,3 +207,74 @@ def compare(plan: Plan, a: str, b: str, out: Path) -> Path:
     ]
     protocols.compare(sides[0], sides[1], out)
     return out
+
+
+def table(plan: Plan, name: str) -> list[Path]:
+    """Write ``results/tables/NAME.{csv,md,html,tex}`` and ``metrics.json``; return the files."""
+    from expressway.reporting import results, tables
+
+    folder = Path("results/tables")
+    evaluations = [Path(path) for path in plan.all_evaluations()]
+    written = tables.write(name, plan.settings.report.title, evaluations, folder)
+    metrics = {
+        f"{row.model}/{row.evaluation}": {m: v.pooled for m, v in row.measures.items()}
+        for row in results.summarise(evaluations)
+    }
+    write_json(folder / "metrics.json", metrics)
+    return [*written, folder / "metrics.json"]
+
+
+def report(plan: Plan, out: Path, dataset: str | None = None) -> Path:
+    """Write the report on everything, or on what was found in one data set; return the file."""
+    from expressway import reporting
+
+    names = [dataset] if dataset else plan.settings.datasets
+    whole = dataset is None
+    spec = reporting.ReportSpec(
+        title=plan.settings.report.title if whole else f"What was found in {dataset}",
+        demo=any(plan.dataset(name).config.demo_seed is not None for name in names),
+        thumbnails=plan.settings.report.thumbnails,
+        datasets=[_report_dataset(plan, name) for name in names],
+        evaluations=[Path(path) for path in plan.all_evaluations()] if whole else [],
+        models=_cards(plan) if whole else [],
+        comparisons=[Path(path) for path in plan.comparison_paths] if whole else [],
+        benchmarks=_benchmarks(None if whole else dataset),
+        config=plan.settings.model_dump(mode="json"),
+        versions=package_versions(REPORTED_PACKAGES),
+    )
+    return reporting.build(spec, out)
+
+
+def _report_dataset(plan: Plan, name: str) -> Any:
+    from expressway.reporting import ReportDataset
+
+    stores = {
+        (stage, variant): [Path(path) for path in plan.store_paths(name, stage, variant)]
+        for stage, variant in plan.stores(name)
+    }
+    return ReportDataset(name, plan.dataset(name).clips, stores)
+
+
+def _cards(plan: Plan) -> list[Path]:
+    return [
+        Path(f"results/models/{model}/{run}/model.json")
+        for model in plan.settings.models
+        for run in plan.runs(model)
+    ]
+
+
+def _benchmarks(dataset: str | None) -> list[tuple[str, Path]]:
+    """Return (rule, file) of every time that Snakemake took."""
+    root = Path("logs/benchmarks")
+    files = sorted((root / dataset if dataset else root).rglob("*.tsv"))
+    return [(_rule_of(path.relative_to(root)), path) for path in files]
+
+
+def _rule_of(path: Path) -> str:
+    first = path.parts[0]
+    if first in ("models", "evaluations", "comparisons"):
+        suffix = " (predict)" if path.name.endswith(".predict.tsv") else ""
+        return {"models": "train", "evaluations": "evaluate", "comparisons": "compare"}[
+            first
+        ] + suffix
+    return path.parts[1] if len(path.parts) > 2 else path.stem

@@ -238,7 +238,7 @@ def _row_problems(clips: Sequence[Clip], dataset: DatasetConfig) -> list[str]:
 
 def _clip_problems(clip: Clip, dataset: DatasetConfig) -> Iterable[str]:
     if not ID_PATTERN.fullmatch(clip.id):
-        yield f"id {clip.id!r}: use letters, digits, dot, dash, underscore; begin with letter or digit"
+        yield f"id {clip.id!r}: use letters, digits, _ . - (the first no dot or dash)"
     if clip.kind not in KINDS:
         yield f"kind {clip.kind!r}{nearest(clip.kind, KINDS)}; allowed: {', '.join(KINDS)}"
     problem = path_problem(clip.path)

@@ -4,85 +4,20 @@ Pure: reads the configuration, manifests and file stamps, and writes nothing but
 file hashes.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from expressway import schema, stages
 from expressway.config import read_yaml
+from expressway.datasets import Dataset, read_dataset, shard_path, truth_path
 from expressway.errors import ConfigError, ManifestError
-from expressway.manifest import (
-    Clip,
-    DatasetConfig,
-    SplitRow,
-    missing_files,
-    parts,
-    read_manifest,
-    read_splits,
-    rows_digest,
-    shard_names,
-    shard_rows,
-    split_names,
-)
+from expressway.manifest import Clip, missing_files, parts, rows_digest, split_names
 from expressway.provenance import HashLedger, code_fingerprint, digest, fingerprint
 from expressway.schema import EvaluationConfig, ModelConfig, Settings
 from expressway.stage import Source, StageConfig
 
 UNTRAINED_SPLIT = "all"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One data set: its configuration and tables; ``contents`` maps path -> sha256 as of now."""
-
-    name: str
-    config: DatasetConfig
-    clips: list[Clip]
-    splits: list[SplitRow]
-    contents: Mapping[str, str | None]
-
-    @property
-    def root(self) -> Path:
-        """Folder that the manifest's paths start from."""
-        return Path(self.config.root)
-
-    @property
-    def shards(self) -> list[str]:
-        """Names of the shards, in order."""
-        return shard_names(len(self.clips), self.config.shard_size)
-
-    def rows(self, shard: str) -> list[Clip]:
-        """Return the clips of one shard."""
-        return list(shard_rows(self.clips, self.config.shard_size, shard))
-
-
-def read_dataset(settings: Settings, name: str) -> Dataset:
-    """Return a data set with its tables read and checked.
-
-    Raises:
-        ConfigError: the data set's configuration has problems.
-        ManifestError: all problems of its manifest and splits at once.
-    """
-    config = schema.dataset_config(settings, name)
-    clips = read_manifest(Path(config.manifest), config)
-    splits = read_splits(Path(config.splits), clips) if config.splits else []
-    return Dataset(name, config, clips, splits, _contents(name, config, clips))
-
-
-def _contents(name: str, config: DatasetConfig, clips: Iterable[Clip]) -> dict[str, str | None]:
-    """Return path -> sha256; files that are away keep the hash that the manifest states."""
-    if config.demo_seed is not None:
-        return {}
-    ledger = HashLedger(Path("state/hashes") / f"{name}.json")
-    root = Path(config.root)
-    found: dict[str, str | None] = {}
-    for clip in clips:
-        if clip.path not in found:
-            found[clip.path] = ledger.sha256(root / clip.path, clip.path) or clip.sha256
-    ledger.save()
-    return found
 
 
 class Plan:
@@ -289,10 +224,53 @@ class Plan:
             )
         return wanted
 
-    def model_stores(self, name: str, dataset: str) -> dict[str, list[str]]:
-        """Return stage -> shard tables that a model reads from a data set."""
-        stores = self.model(name).stores
-        return {stage: self.store_paths(dataset, stage, v) for stage, v in stores.items()}
+    def members(self, name: str, split: str) -> dict[str, str]:
+        """Return clip id -> part of one split; without a scheme, every clip is for training."""
+        model = self.model(name)
+        data = self.dataset(model.dataset)
+        if model.scheme is None:
+            return {clip.id: "train" for clip in data.clips}
+        return parts(data.splits, model.scheme, split)
+
+    def training_stores(self, name: str, split: str) -> dict[str, list[str]]:
+        """Return stage -> the shard tables that hold the clips of a split."""
+        return self._stores_with(name, self.model(name).dataset, set(self.members(name, split)))
+
+    def test_stores(self, name: str, evaluation: str, split: str) -> dict[str, list[str]]:
+        """Return stage -> the shard tables that hold the test clips of an evaluation."""
+        ids = {clip.id for clip, _ in self.test_rows(name, evaluation, split)}
+        return self._stores_with(name, self.evaluation(evaluation).dataset, ids)
+
+    def _stores_with(self, name: str, dataset: str, ids: set[str]) -> dict[str, list[str]]:
+        data = self.dataset(dataset)
+        shards = [s for s in data.shards if any(clip.id in ids for clip in data.rows(s))]
+        return {
+            stage: [shard_path(dataset, stage, variant, shard) for shard in shards]
+            for stage, variant in self.model(name).stores.items()
+        }
+
+    def test_rows(self, name: str, evaluation: str, split: str) -> list[tuple[Clip, str]]:
+        """Return the labelled test clips of an evaluation, each with the split it stands in.
+
+        On the data set that the model was trained on, its own split decides; a model that no
+        split trained is tested on all of them. Another data set is tested whole, or by the
+        evaluation's scheme.
+        """
+        config, trained = self.evaluation(evaluation), self.model(name)
+        data = self.dataset(config.dataset)
+        own = config.dataset == trained.dataset and trained.scheme is not None
+        scheme = trained.scheme if own else config.scheme
+        clips = [clip for clip in data.clips if clip.labels.get(config.task)]
+        if scheme is None:
+            return [(clip, split) for clip in clips]
+        names = [split] if own else split_names(data.splits, scheme)
+        members = {each: parts(data.splits, scheme, each) for each in names}
+        return [
+            (clip, each)
+            for each in names
+            for clip in clips
+            if members[each].get(clip.id) == config.part
+        ]
 
     def backbone(self, name: str) -> str | None:
         """Return the backbone that a model's features come from."""
@@ -332,24 +310,22 @@ class Plan:
 
     def model_rows(self, name: str, split: str) -> str:
         """Identify what training reads of the manifest and the splits."""
-        model = self.model(name)
-        data = self.dataset(model.dataset)
-        members = parts(data.splits, model.scheme, split) if model.scheme else {}
-        clips = [[c.id, c.labels.get(model.task), members.get(c.id)] for c in data.clips]
-        return digest(clips)
+        model, members = self.model(name), self.members(name, split)
+        clips = [clip for clip in self.dataset(model.dataset).clips if clip.id in members]
+        return digest([[c.id, c.labels.get(model.task), members[c.id]] for c in clips])
 
-    def evaluation_fingerprint(self, name: str) -> str:
-        """Identify an evaluation: protocol, test rows, prompts and the code that computes it."""
-        evaluation = self.evaluation(name)
-        data = self.dataset(evaluation.dataset)
-        config = {
-            **evaluation.model_dump(mode="json", exclude={"models"}),
-            "prompts": self.prompt_set(evaluation.prompts),
-            "clips": [[c.id, c.labels.get(evaluation.task), c.subject] for c in data.clips],
-            "splits": [[r.clip_id, r.scheme, r.split, r.part] for r in data.splits],
+    def evaluation_fingerprint(self, name: str, evaluation: str, split: str) -> str:
+        """Identify one model's evaluation: protocol, test rows, prompts, code."""
+        config = self.evaluation(evaluation)
+        made_of = {
+            **config.model_dump(mode="json", exclude={"models"}),
+            "prompts": self.prompt_set(config.prompts),
+            "rows": [
+                [clip.id, clip.labels[config.task], clip.subject, each]
+                for clip, each in self.test_rows(name, evaluation, split)
+            ],
         }
-        code = [code_fingerprint(f"expressway.{m}") for m in ("prediction", "evaluation.protocols")]
-        return fingerprint(digest(code), config, {}, {})
+        return fingerprint(code_fingerprint("expressway.prediction"), made_of, {}, {})
 
     def evaluation_folders(self, model: str, evaluation: str) -> list[str]:
         """Return the result folders of one model under one evaluation."""
@@ -374,16 +350,6 @@ class Plan:
         """Return the coverage files of all stores of a data set."""
         stores = self.stores(dataset)
         return [f"results/{dataset}/{stage}/{variant}/coverage.json" for stage, variant in stores]
-
-
-def shard_path(dataset: str, stage: str, variant: str, shard: str) -> str:
-    """Return the path of one shard table."""
-    return f"results/{dataset}/{stage}/{variant}/{shard}.parquet"
-
-
-def truth_path(root: Path, shard: str) -> str:
-    """Return the path of the demo world's ground truth for one shard."""
-    return f"{root}/clips/{shard}.truth.parquet"
 
 
 @cache

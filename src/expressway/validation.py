@@ -4,9 +4,10 @@ from pathlib import Path
 
 from expressway import methods, schema
 from expressway.config import validate
+from expressway.datasets import Dataset
 from expressway.errors import ExpresswayError, RowFailure
 from expressway.manifest import contained, missing_files
-from expressway.plan import Dataset, Plan
+from expressway.plan import Plan
 from expressway.schema import Settings
 
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import pytest
+from pydantic import Field
 
 from expressway.config import StrictModel, nearest, read_yaml, validate
 from expressway.errors import ConfigError
@@ -15,7 +16,7 @@ class Inner(StrictModel):
 
 class Outer(StrictModel):
     name: str
-    variants: dict[str, Inner] = {}
+    variants: dict[str, Inner] = Field(default_factory=dict)
 
 
 def test_all_problems_at_once_with_path_and_hint():

@@ -10,6 +10,7 @@ rule predict:
     """Score the test clips of one evaluation with one trained model."""
     input:
         graph.prediction_inputs,
+        coverage=ancient(graph.prediction_coverage),
         weights="results/models/{model}/{split}-seed{seed}/model.safetensors",
         card="results/models/{model}/{split}-seed{seed}/model.json",
     output:

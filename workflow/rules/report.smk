@@ -11,6 +11,7 @@ rule tables:
         graph.metrics_paths(),
     output:
         multiext("results/tables/results", ".csv", ".md", ".html", ".tex"),
+        "results/tables/metrics.json",
     log:
         "logs/tables.log",
     benchmark:

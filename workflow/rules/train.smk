@@ -10,6 +10,7 @@ rule train:
     """Train a method on the training part of one split."""
     input:
         graph.training_inputs,
+        coverage=ancient(graph.training_coverage),
     output:
         weights="results/models/{model}/{split}-seed{seed}/model.safetensors",
         card="results/models/{model}/{split}-seed{seed}/model.json",
