@@ -1,17 +1,15 @@
 """The report as a browser shows it: phone, desk, paper, dark; sorting; hostile text."""
 
-import importlib.util
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from report_world import COMPARISON, LOST, World, clip
 
 from expressway.reporting import build
+from expressway.store import write_json
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -26,30 +24,10 @@ ARGUMENTS = (
 HOSTILE = "\"><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>" + "W" * 5000
 
 
-def require_chromium() -> None:
-    """Skip with a reason on a laptop without Chromium; fail where system tests are required."""
-    if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} is not installed; tests/install-system.sh installs it"
-        if os.environ.get("EXPRESSWAY_REQUIRE_SYSTEM") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
-def synthetic() -> ModuleType:
-    """The small world of the reporting unit tests, which conftest files cannot share."""
-    path = Path(__file__).parents[1] / "unit/reporting/conftest.py"
-    spec = importlib.util.spec_from_file_location("reporting_world", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    require_chromium()
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed; tests/install-system.sh installs it")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -61,20 +39,19 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with two models, and a second data set whose every free text is hostile."""
-    tools = synthetic()
     root = tmp_path_factory.mktemp("report")
-    world = tools.World(root, [tools.clip(i) for i in range(16)], lost={"clip-005"})
+    world = World(root, [clip(i) for i in range(16)], lost={"clip-005"})
     world.write_stores()
     for model, guess in (("clip", "neutral"), ("emoclip", None)):
         for fold, clips in (("fold1", world.clips[:8]), ("fold2", world.clips[8:])):
             world.write_evaluation(model, fold, clips, lambda c, g=guess: g or c.labels["emotion"])
     world.comparisons.append(root / "comparison.json")
-    tools.write_json(world.comparisons[0], tools.COMPARISON)
+    write_json(world.comparisons[0], COMPARISON)
     world.write_benchmark("prepare_faces", ("70", "640"))
     hostile = [replace(c, id=f"{c.id}{HOSTILE}", path=HOSTILE) for c in world.clips[:4]]
-    other = tools.World(root / "other", hostile, lost={hostile[0].id}, name=HOSTILE[:60])
+    other = World(root / "other", hostile, lost={hostile[0].id}, name=HOSTILE[:60])
     other.name = "other"
-    other.write_stores(faces={hostile[1].id: {**tools.LOST, "error_message": HOSTILE}})
+    other.write_stores(faces={hostile[1].id: {**LOST, "error_message": HOSTILE}})
     datasets = [world.dataset(), other.dataset()]
     changes = {"title": HOSTILE, "config": {HOSTILE: HOSTILE}, "datasets": datasets}
     return build(world.spec(**changes), root / "report")

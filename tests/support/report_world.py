@@ -1,0 +1,277 @@
+"""A small world on disk in the stores' real formats: clips, shards, evaluations, benchmarks."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from expressway.manifest import Clip
+from expressway.reporting import ReportDataset, ReportSpec
+from expressway.store import (
+    ShardWriter,
+    blobs,
+    frame_array,
+    frame_list,
+    write_json,
+    write_table,
+)
+
+LABELS = ["happiness", "sadness", "neutral", "anger"]
+FRAMES = 9
+FRAMES_SCHEMA = pa.schema(
+    [
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("fps", pa.float64()),
+        pa.field("duration", pa.float64()),
+        pa.field("declared_frames", pa.int32()),
+        pa.field("decoded_frames", pa.int32()),
+        frame_list("source_index", "int32"),
+        frame_list("time", "float64"),
+        blobs("images"),
+    ]
+)
+FACES_SCHEMA = pa.schema(
+    [
+        frame_list("source_index", "int32"),
+        frame_list("time", "float64"),
+        frame_list("valid", "bool"),
+        frame_array("box", "float32", 4),
+        frame_array("points", "float32", 5, 2),
+        pa.field("tracks", pa.int32()),
+        blobs("crops"),
+    ]
+)
+LANDMARKS_SCHEMA = pa.schema(
+    [
+        frame_list("source_index", "int32"),
+        frame_list("time", "float64"),
+        frame_list("valid", "bool"),
+        frame_array("points", "float32", 68, 2),
+    ]
+)
+COMPARISON = {
+    "a": "emoclip/descriptions",
+    "b": "clip/descriptions",
+    "metric": "unweighted_average_recall",
+    "value_a": 0.5,
+    "value_b": 0.25,
+    "difference": 0.25,
+    "clips": 15,
+    "splits": {"fold1": 0.2, "fold2": 0.3},
+    "interval_clips": [0.1, 0.4],
+    "interval_subjects": [-0.05, 0.5],
+}
+LOST = {"status": "no_face", "error_type": "RowFailure", "error_message": "no face in 9 frames"}
+SKIPPED = {"status": "skipped", "error_type": "Upstream", "error_message": "faces: no_face"}
+
+
+def picture(size: int, seed: int) -> bytes:
+    """A JPEG of a colour ramp, another one per seed."""
+    ramp = np.linspace(0, 255, size, dtype=np.uint8)
+    across, down = np.tile(ramp, (size, 1)), np.tile(ramp[:, None], size)
+    pixels = np.stack([across, down, np.full((size, size), seed * 37 % 256)], -1)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def clip(index: int, **changes: Any) -> Clip:
+    values: dict[str, Any] = {
+        "id": f"clip-{index:03d}",
+        "path": f"clips/clip-{index:03d}.mp4",
+        "video": f"recording-{index // 4}",
+        "subject": f"person-{index // 4}",
+        "captions": (f"the lips of person {index // 4} part",),
+        "labels": {"emotion": LABELS[index % len(LABELS)]},
+    }
+    return Clip(**{**values, **changes})
+
+
+def frames_row(index: int) -> dict[str, Any]:
+    times = np.arange(FRAMES) / 25
+    return {
+        "width": 96,
+        "height": 96,
+        "fps": 25.0,
+        "duration": FRAMES / 25,
+        "declared_frames": FRAMES,
+        "decoded_frames": FRAMES,
+        "source_index": np.arange(FRAMES, dtype=np.int32),
+        "time": times,
+        "images": [picture(96, index + i) for i in range(FRAMES)],
+    }
+
+
+def faces_row(index: int) -> dict[str, Any]:
+    return {
+        "source_index": np.arange(FRAMES, dtype=np.int32),
+        "time": np.arange(FRAMES) / 25,
+        "valid": np.array([True] * (FRAMES - 1) + [False]),
+        "box": np.tile(np.array([20, 10, 70, 80], np.float32), (FRAMES, 1)),
+        "points": np.tile(np.linspace(25, 65, 10, dtype=np.float32).reshape(5, 2), (FRAMES, 1, 1)),
+        "tracks": 1,
+        "crops": [picture(112, index + i) for i in range(FRAMES)],
+    }
+
+
+def landmarks_row(index: int) -> dict[str, Any]:
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    ring = 56 + 40 * np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
+    return {
+        "source_index": np.arange(FRAMES, dtype=np.int32),
+        "time": np.arange(FRAMES) / 25,
+        "valid": np.array([True] * (FRAMES - 1) + [False]),
+        "points": np.tile(ring, (FRAMES, 1, 1)),
+    }
+
+
+STAGES: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
+    "frames": (FRAMES_SCHEMA, frames_row),
+    "faces": (FACES_SCHEMA, faces_row),
+    "landmarks": (LANDMARKS_SCHEMA, landmarks_row),
+}
+
+
+@dataclass
+class World:
+    """Writes stores, evaluations and benchmarks below a folder and remembers their paths."""
+
+    root: Path
+    clips: list[Clip]
+    lost: set[str] = field(default_factory=set)
+    name: str = "tiny"
+    shard_size: int = 8
+    stores: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
+    evaluations: list[Path] = field(default_factory=list)
+    models: list[Path] = field(default_factory=list)
+    comparisons: list[Path] = field(default_factory=list)
+    benchmarks: list[tuple[str, Path]] = field(default_factory=list)
+
+    def write_stores(self, **states: dict[str, dict[str, Any]]) -> None:
+        """Write all three stores; `states` maps a stage to clip id -> changed columns."""
+        for stage in STAGES:
+            starts = range(0, len(self.clips), self.shard_size)
+            self.stores[stage, "native"] = [self._shard(stage, s, states) for s in starts]
+
+    def _shard(self, stage: str, start: int, states: dict[str, Any]) -> Path:
+        schema, make = STAGES[stage]
+        folder = self.root / f"results/{self.name}/{stage}/native"
+        path = folder / f"{start // self.shard_size:05d}.parquet"
+        footer = {
+            "stage": stage,
+            "variant": "native",
+            "fingerprint": f"{stage}0123456789abcdef",
+            "config": {"detector": "mediapipe", "policy": "longest"},
+            "packages": {"pillow": "1.2.3"},
+        }
+        with ShardWriter(path, schema, footer, images=True) as writer:
+            for index in range(start, min(start + self.shard_size, len(self.clips))):
+                one = self.clips[index]
+                row = {"clip_id": one.id, "status": "ok", **make(index)}
+                if one.id in self.lost and stage != "frames":
+                    row = {"clip_id": one.id, **(LOST if stage == "faces" else SKIPPED)}
+                writer.write({**row, **states.get(stage, {}).get(one.id, {})})
+        return path
+
+    def write_evaluation(
+        self,
+        model: str,
+        fold: str,
+        clips: list[Clip],
+        guess: Callable[[Clip], str | None],
+        splits: list[str] | None = None,
+        /,
+        **facts: Any,
+    ) -> Path:
+        """Write predictions and metrics of one run; `guess` gives a label or None."""
+        evaluation = str(facts.get("evaluation", "descriptions"))
+        folder = self.root / f"results/evaluations/{model}/{fold}-seed0/{evaluation}"
+        truths = [one.labels.get("emotion") for one in clips]
+        guesses = [guess(one) for one in clips]
+        labels = list(facts.pop("labels", LABELS))
+        _write_predictions(folder, clips, guesses, splits or [fold] * len(clips), labels)
+        metrics = facts.pop("metrics", None) or _metrics(truths, guesses, labels)
+        base = {"model": model, "method": model, "split": fold, "seed": 0, "evaluation": evaluation}
+        rest = {
+            "protocol": "zero_shot",
+            "dataset": self.name,
+            "task": "emotion",
+            "prompts": "descriptions",
+            "labels": labels,
+            "clips": len(clips),
+            "missing": sum(g is None for g in guesses),
+            "metrics": metrics,
+            "parameters": {"trainable": 1234567, "total": 87654321},
+            "selection": "last epoch",
+            "notes": [],
+        }
+        write_json(folder / "metrics.json", {**base, **rest, **facts})
+        self.evaluations.append(folder)
+        return folder
+
+    def write_benchmark(self, rule: str, *rows: tuple[str, str]) -> None:
+        """Write one of Snakemake's benchmark tables per row of (seconds, max_rss)."""
+        for index, (seconds, memory) in enumerate(rows):
+            path = self.root / f"benchmarks/{rule}/{index}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"s\th:m:s\tmax_rss\tmean_load\n{seconds}\t0:00:01\t{memory}\t99.0\n")
+            self.benchmarks.append((rule, path))
+
+    def dataset(self) -> ReportDataset:
+        return ReportDataset(self.name, tuple(self.clips), dict(self.stores))
+
+    def spec(self, **changes: Any) -> ReportSpec:
+        values: dict[str, Any] = {
+            "title": "A tiny world",
+            "demo": True,
+            "thumbnails": True,
+            "datasets": [self.dataset()],
+            "evaluations": self.evaluations,
+            "models": self.models,
+            "comparisons": self.comparisons,
+            "benchmarks": self.benchmarks,
+            "config": {"datasets": ["tiny"], "seed": 0},
+            "versions": {"expressway": "0.1.0", "python": "3.11"},
+        }
+        return ReportSpec(**{**values, **changes})
+
+
+def _write_predictions(
+    folder: Path, clips: list[Clip], guesses: list[str | None], splits: list[str], labels: list[str]
+) -> None:
+    table = pa.table(
+        {
+            "clip_id": [one.id for one in clips],
+            "subject": pa.array([one.subject for one in clips], pa.string()),
+            "split": splits,
+            "label": pa.array([one.labels.get("emotion") for one in clips], pa.string()),
+            "prediction": pa.array(guesses, pa.string()),
+            "scores": pa.array([None] * len(clips), pa.list_(pa.float32())),
+            "status": ["ok" if guess else "no_face" for guess in guesses],
+        }
+    )
+    write_table(folder / "predictions.parquet", table, {"labels": labels})
+
+
+def _metrics(
+    truths: list[str | None], guesses: list[str | None], labels: list[str]
+) -> dict[str, Any]:
+    pairs = [(t, g) for t, g in zip(truths, guesses, strict=True) if t and g]
+    recalls = []
+    for label in labels:
+        mine = [g == t for t, g in pairs if t == label]
+        if mine:
+            recalls.append(sum(mine) / len(mine))
+    uar = sum(recalls) / len(recalls)
+    war = sum(t == g for t, g in pairs) / len(pairs)
+    interval = {"interval_clips": [0.1, 0.9], "interval_subjects": [0.05, 0.95]}
+    return {
+        "unweighted_average_recall": {"value": uar, **interval},
+        "weighted_average_recall": {"value": war, **interval},
+    }
