@@ -42,7 +42,7 @@ bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done
 
 schema: setup
-	expressway schema --write config/config.schema.json
+	expressway schema
 
 # Needs uv. No +cpu: the pins must hold for CUDA builds, too.
 constraints:

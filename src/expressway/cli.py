@@ -197,16 +197,14 @@ def adopt(
 
 
 @app.command()
-def schema(
-    write: Annotated[Path | None, typer.Option(help="file to write instead of printing")] = None,
-) -> None:
-    """Print the JSON schema of the configuration."""
+def schema() -> None:
+    """Write config/config.schema.json and the tables of keys in config/README.md anew."""
+    from expressway import manual
     from expressway.schema import json_schema
 
-    if write is None:
-        print(json_schema(), end="")
-    else:
-        write.write_text(json_schema(), "utf-8")
+    Path("config/config.schema.json").write_text(json_schema(), "utf-8")
+    page = Path("config/README.md")
+    page.write_text(manual.rewrite(page), "utf-8")
 
 
 @app.command()

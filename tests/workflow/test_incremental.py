@@ -1,0 +1,169 @@
+"""Incremental runs are true: after each kind of change, exactly the right jobs would run."""
+
+import os
+import shutil
+
+STAGES = ("frames", "faces", "landmarks", "visual_features", "text_embeddings")
+SHARDS = 3
+MODEL_JOBS = {"train": 2, "predict": 2, "evaluate": 2, "compare": 1, "tables": 1, "report": 1}
+
+
+def per_stage(number, *names):
+    return dict.fromkeys(names or STAGES, number)
+
+
+def only_stages(jobs):
+    return {rule: number for rule, number in jobs.items() if rule in STAGES}
+
+
+def test_nothing_changed_nothing_to_do(project):
+    assert project.jobs() == {}
+
+
+def test_doorway_and_workflow_are_the_same(project):
+    (project.folder / "results/report/index.html").unlink()
+    jobs = project.jobs()
+    assert jobs == {"report": 1}
+    assert project.jobs("-s", "workflow/Snakefile") == jobs
+
+
+def test_a_new_clip_makes_one_new_shard_and_trains_nothing(project):
+    project.append_clip(0)
+    jobs = project.jobs()
+    assert only_stages(jobs) == per_stage(1)
+    assert "train" not in jobs
+    assert "predict" not in jobs
+    project.snakemake()
+    assert project.jobs() == {}
+    project.append_clip(1)
+    assert only_stages(project.jobs()) == per_stage(1)
+
+
+def test_a_new_clip_of_a_split_trains_that_split(project):
+    project.append_clip(0, "train")
+    jobs = project.jobs()
+    assert only_stages(jobs) == per_stage(1)
+    assert jobs["train"] == 1
+
+
+def test_a_replaced_file_makes_its_shard(project):
+    clips = sorted((project.folder / "videos/clips").glob("*.mp4"))
+    shutil.copy(clips[20], clips[3])
+    jobs = project.jobs()
+    assert jobs["frames"] == 1
+    assert jobs["faces"] == 1
+    assert "text_embeddings" not in jobs
+
+
+def test_a_touched_file_makes_nothing(project):
+    os.utime(next((project.folder / "videos/clips").glob("*.mp4")))
+    assert project.jobs() == {}
+
+
+def test_a_corrected_label_runs_no_stage(project):
+    path = project.folder / "data/tiny/manifest.csv"
+    lines = path.read_text().splitlines()
+    names = ("happiness", "anger")
+    for index, line in enumerate(lines):
+        fields = line.split(",")
+        if names[0] in fields:
+            lines[index] = line.replace(f",{names[0]},", f",{names[1]},")
+            break
+    path.write_text("\n".join(lines) + "\n")
+    jobs = project.jobs()
+    assert only_stages(jobs) == {}
+    assert jobs["predict"] >= 1
+
+
+def test_a_corrected_caption_makes_its_text_embeddings_only(project):
+    path = project.folder / "data/tiny/manifest.csv"
+    lines = path.read_text().splitlines()
+    column = lines[0].split(",").index("caption_2")
+    fields = lines[1].split(",")
+    assert '"' not in lines[1]
+    fields[column] = "the brows go up"
+    lines[1] = ",".join(fields)
+    path.write_text("\n".join(lines) + "\n")
+    assert only_stages(project.jobs()) == {"text_embeddings": 1}
+
+
+def test_an_edited_stage_module_makes_its_store_and_what_stands_on_it(project):
+    project.edit("src/expressway/stages/landmarks.py", "\nSTAGE = ", "\nEDITED = 1\nSTAGE = ")
+    assert only_stages(project.jobs()) == {"landmarks": SHARDS}
+
+
+def test_an_edited_module_below_a_stage_counts(project):
+    path = project.folder / "src/expressway/faces/align.py"
+    path.write_text(path.read_text() + "\nEDITED = 1\n")
+    jobs = only_stages(project.jobs())
+    assert jobs == per_stage(SHARDS, "faces", "landmarks", "visual_features")
+
+
+def test_comments_docstrings_and_plumbing_do_not_count(project):
+    for name in ("stages/frames.py", "faces/align.py", "backbones.py"):
+        path = project.folder / "src/expressway" / name
+        path.write_text(
+            f'{path.read_text()}\n# a comment\n"""Prose."""\n'.replace('"""Prose."""', "")
+        )
+    store = project.folder / "src/expressway/store.py"
+    store.write_text(store.read_text() + "\nEDITED = 1\n")
+    assert project.jobs() == {}
+
+
+def test_a_changed_stage_configuration(project):
+    project.config(lambda c: c["stages"]["faces"]["mediapipe"].update(margin=0.2))
+    jobs = only_stages(project.jobs())
+    assert jobs == per_stage(SHARDS, "faces", "landmarks", "visual_features")
+
+
+def test_how_fast_is_not_what(project):
+    project.config(lambda c: c["stages"]["visual_features"]["demo"].update(batch_size=3))
+    assert project.jobs() == {}
+    assert project.jobs("--set-threads", "frames=1", "--set-resources", "train:mem_mb=9") == {}
+
+
+def test_a_changed_recipe_trains_that_model(project):
+    project.config(lambda c: c["models"]["linear"].update(recipe={"weight_decay": 0.5}))
+    jobs = project.jobs()
+    assert only_stages(jobs) == {}
+    assert (jobs["train"], jobs["predict"]) == (1, 1)
+
+
+def test_a_new_evaluation_trains_nothing(project):
+    evaluation = {
+        "protocol": "zero_shot",
+        "models": ["clip"],
+        "dataset": "tiny",
+        "scheme": "folds",
+        "prompts": "face",
+    }
+    project.config(lambda c: c["evaluations"].update(face=evaluation))
+    jobs = project.jobs()
+    assert "train" not in jobs
+    assert (jobs["predict"], jobs["evaluate"]) == (1, 1)
+
+
+def test_adopt_after_a_clone_recomputes_nothing_and_stays_true(project, tmp_path):
+    clone = project.copy(tmp_path / "clone")
+    shutil.rmtree(clone.folder / ".snakemake")
+    shutil.rmtree(clone.folder / "state")
+    for index, path in enumerate(sorted((clone.folder / "results").rglob("*"), reverse=True)):
+        os.utime(path, (1_700_000_000 + index, 1_700_000_000 + index))
+    assert only_stages(clone.jobs()) != {}
+    printed = clone.expressway("adopt").stdout
+    assert "file(s) adopted" in printed
+    assert "not adopted" not in printed
+    assert clone.jobs() == {}
+    clone.config(lambda c: c["stages"]["landmarks"]["mediapipe"].update(minimum_valid=0.4))
+    assert only_stages(clone.jobs()) == {"landmarks": SHARDS}
+
+
+def test_adopt_takes_no_stale_file(project, tmp_path):
+    clone = project.copy(tmp_path / "clone")
+    shutil.rmtree(clone.folder / ".snakemake")
+    clone.config(lambda c: c["stages"]["landmarks"]["mediapipe"].update(minimum_valid=0.4))
+    printed = clone.expressway("adopt").stdout
+    assert printed.count("code or configuration changed") == SHARDS
+    assert only_stages(clone.jobs()) == {"landmarks": SHARDS}
+    assert "on your word" in clone.expressway("adopt", "--accept", "landmarks").stdout
+    assert only_stages(clone.jobs()) == {}
