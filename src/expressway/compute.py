@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -11,6 +12,11 @@ from expressway.errors import SystemicError
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16"]
 log = logging.getLogger(__name__)
+
+
+def local_folder(model: str) -> tuple[str, ...]:
+    """Return the folder of a local model, whose files decide the output; nothing for a hub id."""
+    return (Path(model).as_posix(),) if Path(model).is_dir() else ()
 
 
 def precision_for(wanted: str, device: str) -> Precision:

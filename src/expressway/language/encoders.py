@@ -42,11 +42,6 @@ def text_width(model: str) -> int:
     return int(_config(model).get_text_config().hidden_size)
 
 
-def local_folder(model: str) -> tuple[str, ...]:
-    """Return the folder of a local model, whose files decide the output; nothing for a hub id."""
-    return (Path(model).as_posix(),) if Path(model).is_dir() else ()
-
-
 def load(
     model: str,
     device: str = "cpu",

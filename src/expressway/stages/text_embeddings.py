@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from expressway import backbones
-from expressway.compute import Chunks, as_half, precision_for
+from expressway.compute import Chunks, as_half, local_folder, precision_for
 from expressway.language import encoders
 from expressway.language.encoders import TextEncoder
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
@@ -77,7 +77,7 @@ class TextEmbeddingsConfig(StageConfig):
         """Return the files of a local encoder; a tag or hub id names its weights by itself."""
         if self.backbone:
             return backbones.local_files(self.backbone)
-        return encoders.local_folder(self.model or "")
+        return local_folder(self.model or "")
 
 
 def schema(config: TextEmbeddingsConfig) -> pa.Schema:
