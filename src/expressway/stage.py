@@ -83,7 +83,7 @@ class Stage:
         open: loads what is needed once and returns the batched row function.
         parallel: ``processes``: crash-isolated workers, one row a call; ``batches``: in the main
             process, ``config.batch_size`` rows a call.
-        images: one clip per row group, uncompressed.
+        images: one clip per row group.
         packages: distributions whose versions the footer records.
         journal: finished rows outlive a killed job (``batches`` only; for rows that cost much).
     """

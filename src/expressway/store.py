@@ -1,7 +1,8 @@
 """Shard tables: Parquet files with one row per clip, a footer that says what made them.
 
-Image stores hold one clip per row group, uncompressed and without dictionary, so that one clip
-can be read without touching the others. A file appears under its name only when it is complete.
+Row groups are small (one clip where clips hold images, else about 64 kB), uncompressed and without
+dictionary, so that one clip can be read without touching many others. A file appears under its
+name only when it is complete.
 """
 
 import json
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from expressway.errors import USABLE, StoreError, SystemicError
 
 SCHEMA_VERSION = 1
+GROUP_BYTES = 64 << 10
 FOOTER_KEY = b"expressway"
 SHAPE_KEY = b"shape"
 STATUS_FIELDS = (
@@ -131,19 +133,18 @@ class ShardWriter:
     def __init__(
         self, path: Path, fields: pa.Schema, footer: Mapping[str, Any], images: bool = False
     ) -> None:
-        """Args: ``images``: one clip per row group, uncompressed, without dictionary."""
+        """Args: ``images``: one clip per row group, however small."""
         metadata = {FOOTER_KEY: json.dumps({"schema_version": SCHEMA_VERSION, **footer}).encode()}
         self.schema = shard_schema(fields).with_metadata(metadata)
-        self.images = images
-        self.rows_per_group = 1 if images else 1024
-        self._pending: list[Mapping[str, Any]] = []
+        self._group_bytes = 0 if images else GROUP_BYTES
+        self._pending: list[pa.Table] = []
         self._context = atomic_path(path)
 
     def __enter__(self) -> Self:
         self._writer = pq.ParquetWriter(
             self._context.__enter__(),
             self.schema,
-            compression="none" if self.images else "zstd",
+            compression="none",
             use_dictionary=False,
             write_statistics=False,
         )
@@ -151,17 +152,14 @@ class ShardWriter:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; missing columns become null."""
-        self._pending.append(row)
-        if len(self._pending) >= self.rows_per_group:
+        columns = [to_arrow([row.get(field.name)], field) for field in self.schema]
+        self._pending.append(pa.Table.from_arrays(columns, schema=self.schema))
+        if sum(table.nbytes for table in self._pending) > self._group_bytes:
             self._flush()
 
     def _flush(self) -> None:
         if self._pending:
-            columns = [
-                to_arrow([row.get(field.name) for row in self._pending], field)
-                for field in self.schema
-            ]
-            self._writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
+            self._writer.write_table(pa.concat_tables(self._pending).combine_chunks())
             self._pending = []
 
     def __exit__(
