@@ -16,9 +16,9 @@ from expressway.faces.parsing import INDEX, Mask, Portrait, crop_size, frames_of
 SUBPIXEL = 4
 LARGEST = 1 << 14
 
-# How far above the ears the forehead reaches, as a share of how far the chin reaches below: the
-# face's thirds put the hairline at about this height.
-FOREHEAD = 0.65
+# How far above the ears the skin reaches, as a share of how far the chin reaches below: about
+# where MediaPipe's mesh ends, so that both kinds of landmarks give like masks.
+FOREHEAD = 0.5
 
 # The 68 points run along the middle of a brow; its height in eye distances.
 BROW_HEIGHT = 0.09
