@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import pytest
 import yaml
-from conftest import Project, lay_out
+from project import Project, lay_out
 
 from expressway.media.subprocesses import ffmpeg_binary
 from expressway.store import Store
