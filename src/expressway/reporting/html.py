@@ -82,6 +82,7 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
     summaries = summarise(spec.evaluations)
     datasets = [OpenDataset(dataset) for dataset in spec.datasets]
     variants = provenance.variants(datasets)
+    models = provenance.models(spec.models)
     times = coverage.rule_times(spec.benchmarks)
     style, script = _asset("report.css"), _asset("report.js")
     return {
@@ -93,8 +94,8 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
         "times": times,
         "variants": variants,
         "distinct": provenance.distinct(variants),
-        "models": provenance.models(spec.models),
-        "methods": prose.paragraph(datasets, variants, summaries, spec.versions),
+        "models": models,
+        "methods": prose.paragraph(datasets, variants, summaries, models, spec.versions),
         "works": prose.works(variants, summaries),
         "recall_columns": RECALL_COLUMNS,
         "style": style,

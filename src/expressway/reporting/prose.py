@@ -5,7 +5,7 @@ from typing import Any
 
 from expressway.evaluation.statistics import DRAWS
 from expressway.reporting.coverage import OpenDataset
-from expressway.reporting.provenance import Variant, distinct, short
+from expressway.reporting.provenance import Model, Variant, distinct, short
 from expressway.reporting.results import Summary
 from expressway.reporting.text import count, visible
 
@@ -40,6 +40,14 @@ METHODS = {
     "arpl": "ARPL on frozen CLIP features",
     "mllm": "a label-constrained multimodal language model",
 }
+RECIPE_WORDS = {
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "optimiser": "optimiser",
+    "learning_rate": "learning rate",
+    "weight_decay": "weight decay",
+    "schedule": "schedule",
+}
 DETECTORS = {"mediapipe": "MediaPipe", "insightface": "InsightFace (SCRFD)"}
 
 
@@ -47,6 +55,7 @@ def paragraph(
     datasets: Sequence[OpenDataset],
     variants: Sequence[Variant],
     summaries: Sequence[Summary],
+    models: Sequence[Model],
     versions: Mapping[str, str],
 ) -> str:
     """Plain text for a paper's methods section; names in brackets refer to `works`."""
@@ -54,7 +63,7 @@ def paragraph(
         *(_dataset(dataset) for dataset in datasets),
         _preparation(versions),
         *(_stage(variant) for variant in distinct(variants)),
-        *_methods(summaries),
+        *_methods(summaries, models),
         *_protocol(summaries),
     ]
     return visible(" ".join(sentence for sentence in sentences if sentence), 20_000)
@@ -66,18 +75,22 @@ def works(variants: Sequence[Variant], summaries: Sequence[Summary]) -> list[str
     used |= {str(v.config.get("detector")) for v in variants}
     if any(v.stage == "visual_features" for v in variants) or summaries:
         used |= {"clip", "open_clip"}
-    return [work for name, work in WORKS.items() if name in used]
+    return [f"[{name}] {work}" for name, work in WORKS.items() if name in used]
 
 
 def _dataset(dataset: OpenDataset) -> str:
     videos = {clip.video for clip in dataset.clips if clip.video}
     subjects = {clip.subject for clip in dataset.clips if clip.subject}
-    people = f" of {count(len(subjects))} subjects" if subjects else ""
+    people = f" of {_several(len(subjects), 'subject')}" if subjects else ""
     return (
-        f"The data set {visible(dataset.name, 60)} holds {count(len(dataset.clips))} clips from "
-        f"{count(len(videos))} recordings{people}; every stage could use "
+        f"The data set {visible(dataset.name, 60)} holds {_several(len(dataset.clips), 'clip')} "
+        f"from {_several(len(videos), 'recording')}{people}; every stage could use "
         f"{count(dataset.complete)} of them."
     )
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _preparation(versions: Mapping[str, str]) -> str:
@@ -89,62 +102,99 @@ def _preparation(versions: Mapping[str, str]) -> str:
 
 
 def _stage(variant: Variant) -> str:
-    special = {"frames": _frames, "faces": _faces, "landmarks": _landmarks}
-    features = {"visual_features": "image", "text_embeddings": "text"}
-    if variant.stage in special:
-        return special[variant.stage](variant.config)
-    if variant.stage in features:
-        return _features(features[variant.stage], variant)
+    writers = {
+        "frames": _frames,
+        "faces": _faces,
+        "landmarks": _landmarks,
+        "visual_features": _visual_features,
+        "text_embeddings": _text_embeddings,
+    }
+    if variant.stage in writers:
+        return writers[variant.stage](variant.config)
     settings = ", ".join(f"{key} {short(value)}" for key, value in variant.config.items())
     return f"Stage {variant.stage} ({variant.variant}): {settings}."
 
 
 def _frames(config: Mapping[str, Any]) -> str:
-    rate = config.get("rate") or config.get("fps")
+    rate, most = config.get("rate"), config.get("maximum")
     pace = f"at {rate:g} frames per second" if rate else "at their native frame rate"
-    most = config.get("max_frames") or config.get("maximum")
     limit = f", at most {most} per clip" if most else ""
     return f"Frames were decoded with ffmpeg {pace}{limit}."
 
 
 def _faces(config: Mapping[str, Any]) -> str:
-    detector = str(config.get("detector", "the configured detector"))
-    policy = config.get("policy")
-    size = config.get("size") or config.get("crop_size") or 224
-    kept = f"; of several tracks the {policy} one was kept" if policy else ""
-    name = DETECTORS.get(detector, visible(detector, 60))
+    size = config.get("size", 224)
+    if config.get("align") == "as_is":
+        return f"The images are face crops already and were resized to {size} by {size} pixels."
+    policy = {
+        "longest": "the one seen longest was kept",
+        "largest": "the largest was kept",
+        "central": "the most central was kept",
+    }.get(str(config.get("policy")), "one was kept")
+    way = "a square around its box" if config.get("align") == "box" else "a similarity transform"
     return (
-        f"Faces were detected with {name} [{detector}] and tracked over frames{kept}; "
-        f"each face was aligned to {size} by {size} pixels."
+        f"Faces were detected with {_detector(config)} and followed over frames; of several faces "
+        f"{policy}, and it was brought to {size} by {size} pixels by {way}."
     )
 
 
+def _detector(config: Mapping[str, Any]) -> str:
+    name = str(config.get("detector", "the configured detector"))
+    cite = f" [{name}]" if name in WORKS else ""
+    return f"{DETECTORS.get(name, visible(name, 60))}{cite}"
+
+
 def _landmarks(config: Mapping[str, Any]) -> str:
-    source = config.get("detector")
-    name = f" by {DETECTORS.get(str(source), source)}" if source else ""
-    return f"Sixty-eight landmarks per frame were located{name}."
+    return f"Sixty-eight landmarks per frame were located with {_detector(config)}."
 
 
-def _features(kind: str, variant: Variant) -> str:
-    backbone = variant.config.get("backbone", "the configured backbone")
-    named = backbone.get("model", backbone) if isinstance(backbone, Mapping) else backbone
-    model = short(named)
-    return f"Frozen {kind} features ({variant.variant}) came from {model} [clip, open_clip]."
+def _visual_features(config: Mapping[str, Any]) -> str:
+    views = config.get("views", 1)
+    several = f", {views} views of each" if views and views > 1 else ""
+    return (
+        f"Each face went through the frozen image tower of {short(config.get('backbone'))} "
+        f"[clip, open_clip]{several}."
+    )
 
 
-def _methods(summaries: Sequence[Summary]) -> list[str]:
+def _text_embeddings(config: Mapping[str, Any]) -> str:
+    source = str(config.get("source", "captions")).replace(".", " ")
+    encoder = config.get("backbone") or config.get("model")
+    return f"Texts ({visible(source, 60)}) were embedded by the text tower of {short(encoder)}."
+
+
+def _methods(summaries: Sequence[Summary], models: Sequence[Model]) -> list[str]:
+    cards = {str(model.facts.get("method")): model.facts for model in reversed(models)}
     sentences = []
     for method in dict.fromkeys(str(s.facts["method"]) for s in summaries):
         mine = [s for s in summaries if s.facts["method"] == method]
         name = METHODS.get(method, visible(method, 60))
         cite = f" [{method}]" if method in WORKS else ""
-        ways = _listed([f"{s.facts['protocol']} on {s.facts['dataset']}" for s in mine])
-        trained = mine[0].trainable
-        cost = f" ({count(trained)} trained parameters)" if trained else ""
-        rule = mine[0].facts.get("selection")
-        chosen = f", selection rule: {visible(rule, 60)}" if rule and trained else ""
-        sentences.append(f"{name[:1].upper()}{name[1:]}{cite}{cost} was evaluated {ways}{chosen}.")
+        trained = f" ({count(mine[0].trainable)} trained parameters)" if mine[0].trainable else ""
+        ways = _listed([_way(summary) for summary in mine])
+        sentences.append(f"{name[:1].upper()}{name[1:]}{cite}{trained} was evaluated {ways}.")
+        if mine[0].trainable:
+            sentences.append(_training(cards.get(method, {}), mine[0]))
     return sentences
+
+
+def _way(summary: Summary) -> str:
+    prompts = summary.facts.get("prompts")
+    named = f" with prompt set {prompts}" if prompts else ""
+    return f"{summary.facts['protocol']}{named} on {summary.facts['dataset']}"
+
+
+def _training(card: Mapping[str, Any], summary: Summary) -> str:
+    """How the method was trained, as its first model's recipe says."""
+    recipe = card.get("recipe") or {}
+    rule = visible(summary.facts.get("selection") or "not stated", 60)
+    known = [
+        f"{label} {short(recipe[key])}"
+        for key, label in RECIPE_WORDS.items()
+        if recipe.get(key) is not None
+    ]
+    settings = f"It was trained with {', '.join(known)}. " if known else ""
+    return f"{settings}Selection rule: {rule}."
 
 
 def _protocol(summaries: Sequence[Summary]) -> list[str]:

@@ -93,5 +93,5 @@ def short(value: Any) -> str:
     if isinstance(value, (list, tuple)) and len(value) > 8:
         return f"{len(value)} values"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {short(part)}" for key, part in value.items())
+        return visible(", ".join(f"{key}: {short(part)}" for key, part in value.items()), 400)
     return visible(value, 120)

@@ -49,7 +49,7 @@
     button.addEventListener("click", async () => {
       const source = document.getElementById(button.dataset.copy);
       try {
-        await navigator.clipboard.writeText(source.textContent);
+        await navigator.clipboard.writeText(source.innerText);
         button.textContent = "Copied";
       } catch {
         select(source);
