@@ -79,7 +79,9 @@ def decode(request: Request, timeout: float) -> Decoded:
     decoded = Decoded()
     listener = _Listener(decoded)
     pictures = _Pictures(decoded, request.wanted, request.settings.quality)
-    run(arguments(request), timeout, listener.read, pictures.feed)
+    finished = run(arguments(request), timeout, listener.read, pictures.feed)
+    if finished.code < 0:
+        listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
     if listener.clock not in (None, request.time_base):
         scale = listener.clock / request.time_base
         decoded.times = [None if tick is None else round(tick * scale) for tick in decoded.times]

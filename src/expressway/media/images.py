@@ -13,7 +13,7 @@ from expressway.media import sampling
 from expressway.media.frames import Frames, Settings, check_pixels, encode_jpeg
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "MPO")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 KEPT_FORMATS = frozenset({"JPEG", "PNG"})
 KEPT_MODES = frozenset({"RGB", "L"})
 ORIENTATION = 0x0112

@@ -29,11 +29,16 @@ def ffmpeg_binary() -> str:
     """Return the ffmpeg to run: the one on the PATH, else the one that imageio-ffmpeg carries.
 
     Raises:
-        SystemicError: there is neither.
+        SystemicError: there is neither, or it does not start; clips are not to blame for that.
     """
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
+    found = shutil.which("ffmpeg") or _carried()
+    answer = run([found, "-version"], timeout=60.0)
+    if answer.code != 0:
+        raise SystemicError(f"{found} does not work: {'; '.join(answer.tail) or answer.code}")
+    return found
+
+
+def _carried() -> str:
     import imageio_ffmpeg
 
     try:
