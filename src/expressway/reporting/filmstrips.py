@@ -212,7 +212,7 @@ def _crops(
         points = {int(index): xy for index, xy, valid in rows if valid}
     for i in chosen:
         found = points.get(int(faces["source_index"][i]))
-        marks = Markup("") if found is None else dots(found, 2.2)
+        marks = Markup("") if found is None else dots(found, 1.8)
         yield thumbnail(faces["crops"][i], f"face at {float(faces['time'][i]):.2f} s", marks)
 
 
