@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -241,19 +242,32 @@ def found_strips(dataset: OpenDataset, thumbnails: bool) -> list[Strip]:
     return [_strip(dataset, clip, None, []) for clip in clips[:FOUND_STRIPS]]
 
 
+Trouble = Mapping[str, tuple[str, str, str | None]]
+
+
 def found(dataset: OpenDataset) -> list[Found]:
     """One line per clip (the first `FOUND_ROWS`) about what the stages found."""
-    trouble = {
+    trouble = _trouble(dataset)
+    return [_found(dataset, clip, trouble) for clip in dataset.clips[:FOUND_ROWS]]
+
+
+def found_statuses(dataset: OpenDataset) -> dict[str, int]:
+    """Status -> number of all clips whose worst row has it, most frequent first."""
+    trouble = _trouble(dataset)
+    worst = (trouble[c.id][1] if c.id in trouble else _fine(dataset, c.id) for c in dataset.clips)
+    return dict(Counter(worst).most_common())
+
+
+def _trouble(dataset: OpenDataset) -> Trouble:
+    """Clip id -> stage, status and message of its worst row; a loss outweighs a remark."""
+    return {
         str(state["clip_id"]): (loss.stage, loss.status, state.get("error_message"))
         for loss in reversed(dataset.losses)
         for state in loss.states
     }
-    return [_found(dataset, clip, trouble) for clip in dataset.clips[:FOUND_ROWS]]
 
 
-def _found(
-    dataset: OpenDataset, clip: Clip, trouble: Mapping[str, tuple[str, str, str | None]]
-) -> Found:
+def _found(dataset: OpenDataset, clip: Clip, trouble: Trouble) -> Found:
     stage, status, message = trouble.get(clip.id, (None, _fine(dataset, clip.id), None))
     frames = _facts(dataset, "frames", clip.id, ("fps", "decoded_frames", "declared_frames"))
     faces = _facts(dataset, "faces", clip.id, ("valid", "tracks"))

@@ -45,6 +45,7 @@ class DatasetView:
     data: OpenDataset
     choice: filmstrips.Choice | None
     found: list[filmstrips.Found] | None
+    statuses: dict[str, int]
     strips: list[filmstrips.Strip]
 
 
@@ -205,5 +206,6 @@ def _view(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool) 
         data=dataset,
         choice=filmstrips.choose(dataset, summaries, thumbnails),
         found=None if evaluated else filmstrips.found(dataset),
+        statuses=filmstrips.found_statuses(dataset),
         strips=[] if evaluated else filmstrips.found_strips(dataset, thumbnails),
     )

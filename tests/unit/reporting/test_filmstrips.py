@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from expressway.reporting.coverage import OpenDataset
-from expressway.reporting.filmstrips import choose, dots, evenly, found, found_strips
+from expressway.reporting.filmstrips import (
+    choose,
+    dots,
+    evenly,
+    found,
+    found_statuses,
+    found_strips,
+)
 from expressway.reporting.results import summarise
 
 
@@ -71,3 +78,10 @@ def test_frames_are_spread_evenly(length: int, positions: list[int]) -> None:
 
 def test_points_that_are_not_finite_are_left_out() -> None:
     assert dots(np.array([[1.0, 2.0], [np.nan, 2.0]], np.float32), 1.0).count("<circle") == 1
+
+
+def test_statuses_count_every_clip_by_its_worst_row(world: Any) -> None:
+    note = {"status": "degraded", "error_message": "28 of 100 frames decoded"}
+    world.write_stores(frames={"clip-002": note, "clip-005": note})
+    statuses = found_statuses(OpenDataset(world.dataset()))
+    assert statuses == {"ok": 14, "degraded": 1, "no_face": 1}
