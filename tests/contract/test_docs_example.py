@@ -1,0 +1,45 @@
+"""The method in docs/methods/README.md: one file in the registry's folder is all it takes."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from expressway import evaluation, methods, prediction, training
+from expressway.errors import ConfigError
+
+PAGE = Path(__file__).parents[2] / "docs/methods/README.md"
+
+
+@pytest.fixture
+def scaled(tmp_path, monkeypatch) -> None:
+    """Put the page's code into a folder that the registry looks into."""
+    code = re.search(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
+    folder = tmp_path / "more_methods"
+    folder.mkdir()
+    (folder / "scaled.py").write_text(code, "utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(folder)])
+    yield
+    sys.modules.pop("expressway.methods.scaled", None)
+
+
+@pytest.mark.usefixtures("scaled")
+def test_the_example_trains_predicts_and_is_evaluated(world, tmp_path) -> None:
+    assert "scaled" in methods.names()
+    spec = world.train_spec("scaled", "supervised", recipe={"epochs": 20, "batch_size": 16})
+    out = training.train(spec, tmp_path / "model", tmp_path / "state")
+    table = prediction.predict(out, world.predict_spec("supervised"), tmp_path / "p.parquet")
+    found = evaluation.evaluate(table, tmp_path / "metrics.json")
+    assert found["parameters"]["trainable"] == 16
+    # eleven test clips of three separable classes: chance would be a third
+    assert found["metrics"]["unweighted_average_recall"]["value"] > 0.5
+    with pytest.raises(ConfigError, match="scaled cannot run protocol zero_shot"):
+        methods.get("scaled").check_protocol("zero_shot")
+
+
+def test_the_page_lists_every_method() -> None:
+    page = PAGE.read_text("utf-8")
+    for name in methods.names():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert all(protocol in row for protocol in methods.get(name).protocols)
