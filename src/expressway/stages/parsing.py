@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from expressway.compute import local_folder, precision_for
 from expressway.faces.parsing import Parser, Portrait, encode_mask
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
 from expressway.store import blobs, frame_list
@@ -73,8 +73,7 @@ class ParsingConfig(StageConfig):
 
     def weights(self) -> tuple[str, ...]:
         """Return the folder of a local model; a hub id names its weights by itself."""
-        local = self.model is not None and Path(self.model).is_dir()
-        return (Path(self.model or "").as_posix(),) if local else ()
+        return local_folder(self.model) if self.model else ()
 
 
 def schema(config: ParsingConfig) -> pa.Schema:
@@ -127,7 +126,6 @@ def open_parser(config: ParsingConfig, runtime: Runtime) -> Parser:
         return SavedParser(config.folder or "")
     import torch
 
-    from expressway.compute import precision_for
     from expressway.faces.parsers.transformers import TransformersParser
 
     torch.set_num_threads(max(1, runtime.threads))
