@@ -1,0 +1,1 @@
+"""Captioners: from a clip's faces to a sentence about what they do."""
