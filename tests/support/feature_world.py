@@ -26,6 +26,7 @@ SMALL = {
                 "batch_size": 16, "learning_rate": 0.01, "optimiser": "adamw",
                 "schedule": "cosine", "position_rows": 8},
     "linear": {"epochs": 3},
+    "expclip": {"teacher_dim": DIM, "epochs": 4, "batch_size": 16, "learning_rate": 0.05},
     "clip": {},
 }  # fmt: skip
 PROMPTS = {label: (f"an expression of {label}.", f"{label}.") for label in LABELS}
@@ -97,9 +98,13 @@ def make(folder: Path) -> FeatureWorld:
     directions = random.standard_normal((len(LABELS), DIM))
     features = {c.id: _features(c, directions, random) for c in clips}
     texts = {c.id: _texts(c, directions, random) for c in clips}
+    teacher = {c.id: _teacher(c, features[c.id], directions) for c in clips}
     stores = {
         "visual_features": _write(folder, "visual_features", clips, features, _FEATURES, backbone),
         "text_embeddings": _write(folder, "text_embeddings", clips, texts, _TEXTS, backbone),
+        "teacher_embeddings": _write(
+            folder, "teacher_embeddings", clips, teacher, _TEACHER, backbone
+        ),
     }
     return FeatureWorld(folder, clips, parts, stores, backbone)
 
@@ -154,6 +159,22 @@ def _texts(clip: Clip, directions: np.ndarray, random: np.random.Generator) -> d
     }
 
 
+def _teacher(clip: Clip, features: dict[str, Any], directions: np.ndarray) -> dict[str, Any]:
+    """A vector of two single frames, of the whole clip, or of a clip without caption none."""
+    if features["status"] != "ok":
+        return features
+    last = features["source_index"][-1]
+    index = {NO_CAPTION: []}.get(clip.id, [0, last] if int(clip.id[-2:]) % 2 else [-1])
+    random = np.random.default_rng(int(clip.id[-2:]))
+    noise = 0.3 * random.standard_normal((len(index), DIM))
+    label = LABELS.index(clip.labels.get("emotion", LABELS[0]))
+    return {
+        "status": "ok",
+        "source_index": np.asarray(index, dtype=np.int32),
+        "embeddings": (directions[label][::-1] + noise).astype(np.float16),
+    }
+
+
 _FEATURES = pa.schema(
     [
         frame_list("source_index", "int32"),
@@ -164,6 +185,9 @@ _FEATURES = pa.schema(
 )
 _TEXTS = pa.schema(
     [pa.field("texts", pa.list_(pa.string())), frame_array("embeddings", "float16", DIM)]
+)
+_TEACHER = pa.schema(
+    [frame_list("source_index", "int32"), frame_array("embeddings", "float16", DIM)]
 )
 
 

@@ -1,0 +1,118 @@
+"""Exp-CLIP's released heads: files with the single tensor ``mlp.weight`` (section 8)."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from expressway import backbones
+from expressway.data.cards import WEIGHTS, ModelCard
+from expressway.errors import ConfigError
+from expressway.methods.emoclip_release import read_state
+from expressway.methods.expclip import RELEASED_PIXELS
+from expressway.provenance import file_digest, package_versions
+from expressway.store import atomic_path
+
+KEY = "mlp.weight"
+# OpenAI's CLIPs, the only backbones of the release, end at this temperature
+LOGIT_SCALE = math.log(100.0)
+LARGE = (768, "ViT-L-14/openai")
+
+
+def import_release(
+    file: Path, out: Path, backbone: str | None = None, model: str = "expclip-release"
+) -> Path:
+    """Write a released head as a model folder that evaluations load; return the folder.
+
+    The recipe is ``published``, so that prediction refuses normalised or cropped pixels.
+
+    Args:
+        backbone: the CLIP that the head was trained on. The file does not tell ViT-B/32 from
+            ViT-B/16; None is understood for ViT-L/14 only.
+
+    Raises:
+        ConfigError: the file is no released head, or it does not fit the backbone.
+    """
+    from safetensors.torch import save_file
+
+    weight = _head(file)
+    rows, width = weight.shape
+    named = backbone or _guess(width, file)
+    _check_width(width, named, file)
+    with atomic_path(out / WEIGHTS) as temporary:
+        save_file({"projection.weight": weight}, temporary)
+    ModelCard(
+        model=model,
+        method="expclip",
+        recipe={"published": True, "teacher_dim": rows},
+        backbone={"model": named, "sha256": None, "dim": width, "logit_scale": LOGIT_SCALE},
+        labels=(),
+        protocol="zero_shot",
+        task=None,
+        dataset=None,
+        split="all",
+        seed=0,
+        selection="released weights",
+        parameters={"trainable": weight.numel(), "total": weight.numel() + _tower_size(named)},
+        stores={"visual_features": {"backbone": named, **RELEASED_PIXELS}},
+        packages=package_versions(["expressway", "torch"]),
+        source={"file": file.name, "sha256": file_digest(file)},
+    ).write(out)
+    return out
+
+
+def _head(file: Path) -> Tensor:
+    """Return the (T, D) float32 map of a release."""
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file; expected a released head of Exp-CLIP (.pth)")
+    state = read_state(file)
+    missing = [] if KEY in state else [KEY]
+    unexpected = sorted(set(state) - {KEY})
+    if missing or unexpected:
+        shown = [", ".join(names[:8]) or "none" for names in (missing, unexpected)]
+        raise ConfigError(
+            f"{file}: not a head of Exp-CLIP; missing: {shown[0]}; unexpected: {shown[1]}"
+            f"{f' and {len(unexpected) - 8} more' if len(unexpected) > 8 else ''}; "
+            f"expected the single tensor {KEY}"
+        )
+    return _matrix(state, file)
+
+
+def _matrix(state: Mapping[str, Tensor], file: Path) -> Tensor:
+    weight = state[KEY]
+    if weight.ndim != 2 or not torch.isfinite(weight).all():
+        raise ConfigError(
+            f"{file}: {KEY} is {tuple(weight.shape)}; expected a finite matrix, 4096 x 512 or "
+            "4096 x 768"
+        )
+    return weight.float().contiguous()
+
+
+def _guess(width: int, file: Path) -> str:
+    if width == LARGE[0]:
+        return LARGE[1]
+    raise ConfigError(
+        f"{file}: the head is for a CLIP of width {width}, which does not say which one; name it: "
+        "--backbone ViT-B-32/openai or --backbone ViT-B-16/openai"
+    )
+
+
+def _check_width(width: int, backbone: str, file: Path) -> None:
+    expected = backbones.embedding_width(backbone)
+    if width != expected:
+        raise ConfigError(
+            f"{file}: the head is for a CLIP of width {width}, {backbone} has {expected}; name the "
+            "backbone it was trained on: 512 is ViT-B-32 or ViT-B-16, 768 is ViT-L-14"
+        )
+
+
+def _tower_size(backbone: str) -> int:
+    """Return how many parameters a CLIP has, without its weights."""
+    import open_clip
+
+    measures = dict(backbones.description(backbone)["model_cfg"])
+    kind = open_clip.CustomTextCLIP if measures.pop("custom_text", False) else open_clip.CLIP
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in kind(**measures).parameters())
