@@ -98,7 +98,8 @@ class Graph(Plan):
 
     def training_coverage(self, wildcards: Any) -> list[str]:
         """Return the coverage of the stores that a model is trained on."""
-        return self._coverage(wildcards.model, self.model(wildcards.model).dataset)
+        reads = self.reads(wildcards.model, "train")
+        return _coverage(reads, self.model(wildcards.model).dataset)
 
     def prediction_inputs(self, wildcards: Any) -> list[str]:
         """Return the shard tables that hold the test clips of an evaluation."""
@@ -107,11 +108,8 @@ class Graph(Plan):
 
     def prediction_coverage(self, wildcards: Any) -> list[str]:
         """Return the coverage of the stores that an evaluation reads."""
-        return self._coverage(wildcards.model, self.evaluation(wildcards.evaluation).dataset)
-
-    def _coverage(self, model: str, dataset: str) -> list[str]:
-        stores = self.model(model).stores.items()
-        return [f"results/{dataset}/{stage}/{v}/coverage.json" for stage, v in stores]
+        reads = self.reads(wildcards.model, "predict")
+        return _coverage(reads, self.evaluation(wildcards.evaluation).dataset)
 
     def expected_model(self, wildcards: Any) -> str:
         """Return what a trained model is made of."""
@@ -158,3 +156,7 @@ class Graph(Plan):
 
 def _flat(stores: dict[str, list[str]]) -> list[str]:
     return [path for paths in stores.values() for path in paths]
+
+
+def _coverage(reads: dict[str, str], dataset: str) -> list[str]:
+    return [f"results/{dataset}/{stage}/{v}/coverage.json" for stage, v in reads.items()]

@@ -18,6 +18,7 @@ from expressway.schema import EvaluationConfig, ModelConfig, Settings
 from expressway.stage import Source, StageConfig
 
 UNTRAINED_SPLIT = "all"
+METHODS = Path("config/methods")
 
 
 class Plan:
@@ -200,9 +201,14 @@ class Plan:
     def recipe(self, name: str) -> dict[str, Any]:
         """Return a model's recipe: the method's file with the model's changes on top."""
         model = self.model(name)
-        path = Path("config/methods") / f"{model.method}.yaml"
-        defaults = read_yaml(path) if path.is_file() else {}
+        defaults = method_file(model.method).get("recipe") or {}
         return {**defaults, **model.recipe}
+
+    def reads(self, name: str, phase: str) -> dict[str, str]:
+        """Return stage -> variant that a model reads in a phase, ``train`` or ``predict``."""
+        model = self.model(name)
+        wanted = method_file(model.method)["reads"][phase]
+        return {stage: variant for stage, variant in model.stores.items() if stage in wanted}
 
     def runs(self, name: str) -> list[str]:
         """Return the folders of a model's training runs: ``{split}-seed{seed}``."""
@@ -227,6 +233,8 @@ class Plan:
     def members(self, name: str, split: str) -> dict[str, str]:
         """Return clip id -> part of one split; without a scheme, every clip is for training."""
         model = self.model(name)
+        if not self.reads(name, "train"):
+            return {}
         data = self.dataset(model.dataset)
         if model.scheme is None:
             return {clip.id: "train" for clip in data.clips}
@@ -234,19 +242,23 @@ class Plan:
 
     def training_stores(self, name: str, split: str) -> dict[str, list[str]]:
         """Return stage -> the shard tables that hold the clips of a split."""
-        return self._stores_with(name, self.model(name).dataset, set(self.members(name, split)))
+        model, reads = self.model(name), self.reads(name, "train")
+        return self._stores_with(reads, model.dataset, set(self.members(name, split)))
 
     def test_stores(self, name: str, evaluation: str, split: str) -> dict[str, list[str]]:
         """Return stage -> the shard tables that hold the test clips of an evaluation."""
         ids = {clip.id for clip, _ in self.test_rows(name, evaluation, split)}
-        return self._stores_with(name, self.evaluation(evaluation).dataset, ids)
+        reads = self.reads(name, "predict")
+        return self._stores_with(reads, self.evaluation(evaluation).dataset, ids)
 
-    def _stores_with(self, name: str, dataset: str, ids: set[str]) -> dict[str, list[str]]:
+    def _stores_with(
+        self, reads: dict[str, str], dataset: str, ids: set[str]
+    ) -> dict[str, list[str]]:
         data = self.dataset(dataset)
         shards = [s for s in data.shards if any(clip.id in ids for clip in data.rows(s))]
         return {
             stage: [shard_path(dataset, stage, variant, shard) for shard in shards]
-            for stage, variant in self.model(name).stores.items()
+            for stage, variant in reads.items()
         }
 
     def test_rows(self, name: str, evaluation: str, split: str) -> list[tuple[Clip, str]]:
@@ -350,6 +362,20 @@ class Plan:
         """Return the coverage files of all stores of a data set."""
         stores = self.stores(dataset)
         return [f"results/{dataset}/{stage}/{variant}/coverage.json" for stage, variant in stores]
+
+
+@cache
+def method_file(method: str) -> dict[str, Any]:
+    """Return ``config/methods/METHOD.yaml``: ``reads`` (stores per phase) and ``recipe``.
+
+    Raises:
+        ConfigError: the file is missing or says not what the method reads.
+    """
+    path = METHODS / f"{method}.yaml"
+    found = read_yaml(path)
+    if set(found.get("reads", {})) != {"train", "predict"} or set(found) - {"reads", "recipe"}:
+        raise ConfigError(f"{path}: expected reads: {{train: [...], predict: [...]}} and recipe:")
+    return found
 
 
 @cache

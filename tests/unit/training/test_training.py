@@ -182,8 +182,12 @@ def test_the_probe_reaches_the_minimum_that_scikit_learn_finds(world, tmp_path) 
 def test_the_committed_recipe_is_the_default(name) -> None:
     import yaml
 
-    written = yaml.safe_load((ROOT / f"config/methods/{name}.yaml").read_text()) or {}
-    assert methods.recipe(name, written) == methods.recipe(name, {})
+    written = yaml.safe_load((ROOT / f"config/methods/{name}.yaml").read_text())
+    assert methods.recipe(name, written["recipe"]) == methods.recipe(name, {})
+    method = methods.get(name)
+    for phase, stages in written["reads"].items():
+        needed = {need.stage for need in method.needs[phase]}
+        assert needed == set(stages), f"config/methods/{name}.yaml: reads.{phase}"
 
 
 def test_step_sizes_follow_the_schedules() -> None:
