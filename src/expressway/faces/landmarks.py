@@ -50,13 +50,14 @@ FROM_106: tuple[int, ...] = (
     *(65, 66, 62, 70, 69, 57, 60, 54),
 )
 
-# MediaPipe's mesh has no points at even distances along the jaw; where 68-point models divide
-# the jaw evenly, the middle of two neighbours comes nearest.
+# MediaPipe's mesh has no points at even distances along the jaw, which 68-point models divide
+# evenly, and none along the middle of the brows, only along their edges. There the middle of two
+# points comes nearest.
 FROM_MESH: tuple[int | tuple[int, int], ...] = (
     *(127, 234, (93, 132), (132, 58), (58, 172), 136, (150, 149), (176, 148), 152),
     *((400, 377), (379, 378), 365, (288, 397), (361, 288), (323, 361), 454, 356),
-    *(70, 63, 105, 66, 107),
-    *(336, 296, 334, 293, 300),
+    *((70, 46), (63, 53), (105, 52), (66, 65), (107, 55)),
+    *((336, 285), (296, 295), (334, 282), (293, 283), (300, 276)),
     *(168, 197, 5, 4, 98, 97, 2, 326, 327),
     *(33, 160, 158, 133, 153, 144),
     *(362, 385, 387, 263, 373, 380),

@@ -13,7 +13,8 @@ from expressway.errors import SystemicError
 from expressway.faces import align, landmarks
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.detectors.base import overlap
-from expressway.faces.detectors.mediapipe import quiet, starts
+from expressway.faces.detectors.graphs import quiet
+from expressway.faces.detectors.mediapipe import starts
 
 # Read off the picture by eye: pupils, nose tip, corners of the mouth.
 TRUE_POINTS = np.array([[204, 101], [246, 103], [226, 126], [204, 140], [244, 141]])
@@ -46,6 +47,34 @@ def test_mesh_is_in_place_and_mirrors_with_the_image(mediapipe_detector, astrona
     back = landmarks.mirrored(landmarks.to_68(turned, "mesh478"), astronaut.shape[1])
     # A table with two points swapped would be off by an eye's width, 0.4 or more.
     assert np.linalg.norm(back - points, axis=-1).max() < 0.1 * EYE_DISTANCE
+
+
+@pytest.mark.parametrize("pads", [((0, 0), (300, 0)), ((200, 50), (0, 0))])
+def test_the_mesh_is_in_place_in_wide_and_high_images(mediapipe_detector, astronaut, pads):
+    image = np.pad(astronaut, (*pads, (0, 0)), constant_values=90)
+    shift = np.array([pads[1][0], pads[0][0]], np.float32)
+    points = TRUE_POINTS.astype(np.float32)
+    moved = mediapipe_detector.landmarks(image, points + shift)
+    still = mediapipe_detector.landmarks(astronaut, points)
+    # The same pixels are looked at: what differs is arithmetic.
+    np.testing.assert_allclose(moved[:, :2], still[:, :2] + shift, atol=0.05)
+    np.testing.assert_allclose(moved[:, 2], still[:, 2], atol=0.05)
+
+
+def test_the_mesh_equals_that_of_mediapipes_own_class(mediapipe_detector, astronaut):
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+
+    image = np.ascontiguousarray(astronaut[:300])
+    own = FaceMesh(static_image_mode=True, refine_landmarks=True)
+    theirs = own.process(image).multi_face_landmarks[0].landmark
+    expected = np.array([(p.x * 512, p.y * 300, p.z * 512) for p in theirs])
+    found = mediapipe_detector.landmarks(image)
+    # They take the region from the detection's box, we from its points: both see the face a
+    # little differently, most of all along the jaw.
+    off = np.abs(found - expected) / EYE_DISTANCE
+    assert off[:, :2].mean() < 0.03
+    assert off[:, :2].max() < 0.1
+    assert off[:, 2].mean() < 0.1
 
 
 def test_a_rotated_face_has_its_landmarks(mediapipe_detector, astronaut):
@@ -110,7 +139,7 @@ def test_no_face(mediapipe_detector, cat):
 
 @pytest.mark.parametrize("choice", ["short", "full"])
 def test_the_minimum_score_counts(astronaut, choice):
-    """0.92 for the face; MediaPipe's own class ignores the number that it is given."""
+    """The face scores 0.92; MediaPipe's own class drops the number that it is given."""
     strict = open_detector(DetectorConfig(minimum_score=0.99, mediapipe={"range": choice}))
     assert strict.detect(astronaut) == []
 

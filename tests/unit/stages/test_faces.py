@@ -216,8 +216,8 @@ def test_small_face(astronaut):
     assert overlap(row["box"][0], np.array([716, 316, 747, 347])) > 0.4
 
 
-def test_letters_that_look_like_a_face_do_not_pass(astronaut, monkeypatch):
-    """What the detector takes for a face has to have landmarks."""
+def test_what_only_the_detector_takes_for_a_face_does_not_pass(astronaut):
+    """Letters, folds and clouds: the landmark model has to agree."""
     from expressway.faces.detectors.base import Face
 
     detector = faces.open_detector(FacesConfig())

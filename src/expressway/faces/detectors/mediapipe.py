@@ -5,12 +5,7 @@ with it a frame's landmarks would depend on which frames, and which clips, came 
 """
 
 import math
-import os
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -21,6 +16,7 @@ from expressway.config import StrictModel
 from expressway.errors import SystemicError
 from expressway.faces.align import TEMPLATE, TEMPLATE_SIZE, FloatArray, Image, apply, similarity
 from expressway.faces.detectors.base import Face, Layout, ordered, overlap
+from expressway.faces.detectors.graphs import DETECTION, MESH, Graph, matrix, messages, quiet
 
 VERSION = "0.10.14"
 SHORT, FULL = "FaceDetectionShortRangeCpu", "FaceDetectionFullRangeCpu"
@@ -42,35 +38,6 @@ MINIMUM_WINDOW = 16
 # letters and clouds that look like faces stay below.
 CLOSER_SCORE = 0.2
 SAME_FACE = 0.3
-
-DETECTION_GRAPH = """
-input_stream: "image"
-output_stream: "detections"
-num_threads: 1
-node {{
-  calculator: "{model}"
-  input_stream: "IMAGE:image"
-  output_stream: "DETECTIONS:detections"
-  options {{
-    [mediapipe.FaceDetectionOptions.ext] {{ min_score_thresh: {minimum_score} }}
-  }}
-}}
-"""
-
-MESH_GRAPH = """
-input_stream: "image"
-input_stream: "region"
-input_side_packet: "with_attention"
-output_stream: "landmarks"
-num_threads: 1
-node {
-  calculator: "FaceLandmarkCpu"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:region"
-  input_side_packet: "WITH_ATTENTION:with_attention"
-  output_stream: "LANDMARKS:landmarks"
-}
-"""
 
 
 class MediaPipeOptions(StrictModel):
@@ -105,9 +72,9 @@ class MediaPipeDetector:
         self._looks = looks[options.range]
         self._sure = min(minimum_score + CLOSER_SCORE, 1.0)
         with quiet():
-            self._short = _open_detection(SHORT, minimum_score)
-            self._full = _open_detection(FULL, minimum_score)
-            self._mesh = _open_graph(MESH_GRAPH, "landmarks", with_attention=True)
+            self._short = Graph(DETECTION.format(model=SHORT, minimum_score=minimum_score))
+            self._full = Graph(DETECTION.format(model=FULL, minimum_score=minimum_score))
+            self._mesh = Graph(MESH, with_attention=True)
             self._warm_up()
 
     def _warm_up(self) -> None:
@@ -179,12 +146,16 @@ class MediaPipeDetector:
             height=side / height,
             rotation=angle,
         )
-        packets = {"image": np.ascontiguousarray(image), "region": region}
-        found = self._mesh.process(packets).landmarks
+        found = self._mesh(image, region=region)
         if found is None:
             return None
-        mesh = np.array([(p.x, p.y, p.z) for p in found.landmark], np.float32)
-        return mesh * np.array([width, height, width], np.float32)
+        # The graph gives shares of the longer side, counted from the middle of the image; z in
+        # shares of the width.
+        mesh = matrix(found).T
+        longer = max(width, height)
+        mesh[:, :2] = (mesh[:, :2] - 0.5) * longer + (width / 2, height / 2)
+        mesh[:, 2] *= width
+        return mesh
 
     def _region(self, image: Image, points: FloatArray | None) -> tuple[FloatArray, float, float]:
         """Return centre, side and rotation of the square that the mesh model looks at."""
@@ -217,26 +188,6 @@ def check_version() -> None:
         )
 
 
-def _open_detection(model: str, minimum_score: float) -> Any:
-    # Registers the type of the node's options with the parser.
-    import mediapipe.modules.face_detection.face_detection_pb2  # noqa: F401
-
-    # MediaPipe's own FaceDetection class takes a minimum confidence and, in this version, drops
-    # it on the way to the model; as an option of the graph's node it arrives.
-    return _open_graph(
-        DETECTION_GRAPH.format(model=model, minimum_score=float(minimum_score)), "detections"
-    )
-
-
-def _open_graph(text: str, output: str, **side_inputs: Any) -> Any:
-    from google.protobuf import text_format
-    from mediapipe.framework import calculator_pb2
-    from mediapipe.python.solution_base import SolutionBase
-
-    graph = text_format.Parse(text, calculator_pb2.CalculatorGraphConfig())
-    return SolutionBase(graph_config=graph, side_inputs=side_inputs, outputs=[output])
-
-
 def distinct(faces: list[Face]) -> list[Face]:
     """Return each face once, as it was found with the highest score."""
     kept: list[Face] = []
@@ -258,9 +209,9 @@ def moved(face: Face, left: int, top: int) -> Face:
     return Face(face.box + np.tile(shift, 2), face.score, face.points + shift)
 
 
-def _faces(model: Any, image: Image) -> list[Face]:
-    found = model.process(np.ascontiguousarray(image)).detections or []
-    return [_face(detection, *image.shape[:2]) for detection in found]
+def _faces(model: Graph, image: Image) -> list[Face]:
+    found = model(image)
+    return [] if found is None else [_face(each, *image.shape[:2]) for each in messages(found)]
 
 
 def _face(detection: Any, height: int, width: int) -> Face:
@@ -273,23 +224,3 @@ def _face(detection: Any, height: int, width: int) -> Face:
     half = (eyes[1] - eyes[0]) * HALF_MOUTH
     points = np.stack([*eyes, nose, mouth - half, mouth + half])
     return Face(np.array(corners, np.float32), float(detection.score[0]), points.astype(np.float32))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back what C++ libraries write to stderr; show it if the block fails."""
-    # MediaPipe 0.10.14 calls protobuf's old API on every result; Python would say so each time.
-    warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", UserWarning)
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
