@@ -1,11 +1,11 @@
 """README, "Your own videos": a folder of anything becomes stores and a report of what was found."""
 
+import shutil
 import subprocess
 
 import numpy as np
 import pytest
-import yaml
-from project import Project, lay_out
+from project import ROOT, Project, lay_out
 
 from expressway.media.subprocesses import ffmpeg_binary
 from expressway.store import Store
@@ -16,12 +16,23 @@ def ffmpeg(*arguments):
     subprocess.run(command, check=True)
 
 
+def readme_block(heading):
+    """Return the commands of the first bash block under a heading of the README."""
+    section = (ROOT / "README.md").read_text().partition(f"## {heading}\n")[2]
+    block = section.partition("```bash\n")[2].partition("```")[0]
+    return [line for line in block.splitlines() if not line.startswith("source ")]
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, world):
-    """A project with a folder of videos: a face, no face, no video, half a video, odd names."""
+    """The default project and a folder of videos: a face, no face, no video, half a video."""
     project = Project(tmp_path_factory.mktemp("own") / "project")
     lay_out(project.folder, world)
-    videos = project.folder / "My Videos"
+    for name in ("config/config.yaml", "config/datasets/demo.yaml"):
+        shutil.copy(ROOT / name, project.folder / name)
+    for name in ("manifest.csv", "splits.csv"):
+        shutil.copy(ROOT / "data/demo" / name, project.folder / "data/demo" / name)
+    videos = project.folder / "my-videos"
     videos.mkdir()
     face = next((world / "clips").glob("*.mp4"))
     ffmpeg("-i", face, "-c", "copy", "-movflags", "+faststart", videos / "it's a %d face 😀.mp4")
@@ -29,14 +40,11 @@ def own(tmp_path_factory, world):
     (videos / "text.mp4").write_text("this is no video")
     whole = (videos / "it's a %d face 😀.mp4").read_bytes()
     (videos / "half.mp4").write_bytes(whole[: len(whole) // 2])
-    values = yaml.safe_load((project.folder / "config/config.yaml").read_text())
-    values |= {"datasets": [], "models": {}, "evaluations": {}, "comparisons": []}
-    values["prepare"] = ["landmarks/mediapipe"]
-    values["stages"]["frames"]["sparse"] = {}
-    (project.folder / "config/config.yaml").write_text(yaml.safe_dump(values))
-    printed = project.expressway("import", "folder", videos, "--name", "mine").stdout
-    assert "4 clip(s) added" in printed
-    project.snakemake("results/mine/report/index.html")
+    commands = readme_block("Your own videos")
+    assert len(commands) <= 6
+    done = project.run("bash", "-euxc", "\n".join(commands))
+    assert "4 clip(s) added" in done.stdout
+    assert "no problems found" in done.stdout
     return project
 
 
@@ -47,7 +55,7 @@ def states(project, stage):
 
 
 def test_every_clip_has_its_status(own):
-    frames, faces = states(own, "frames/sparse"), states(own, "faces/mediapipe")
+    frames, faces = states(own, "frames/native"), states(own, "faces/mediapipe")
     assert {i: row["status"] for i, row in frames.items()} == {
         "it-s": "ok",
         "none": "ok",
@@ -72,7 +80,7 @@ def test_the_report_tells_what_was_found(own):
 
 
 def test_importing_again_adds_only_what_is_new(own):
-    videos = own.folder / "My Videos"
+    videos = own.folder / "my-videos"
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x64:rate=5", "-t", "1", videos / "zz.mp4")
     printed = own.expressway("import", "folder", videos, "--name", "mine").stdout
     assert "1 clip(s) added, 4 stood there already" in printed
@@ -81,10 +89,10 @@ def test_importing_again_adds_only_what_is_new(own):
 
 
 def test_validate_lists_what_is_missing(own):
-    own.config(lambda c: c.update(datasets=["mine"]))
-    (own.folder / "My Videos/none.mp4").rename(own.folder / "My Videos/moved.mp4")
+    own.config(lambda c: c.update(datasets=["demo", "mine"]))
+    (own.folder / "my-videos/none.mp4").rename(own.folder / "my-videos/moved.mp4")
     done = own.expressway("validate", check=False)
-    (own.folder / "My Videos/moved.mp4").rename(own.folder / "My Videos/none.mp4")
+    (own.folder / "my-videos/moved.mp4").rename(own.folder / "my-videos/none.mp4")
     assert done.returncode == 1
     assert "no file 'none.mp4' under" in done.stdout
     assert "data/mine/manifest.csv, line" in done.stdout
