@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 from expressway.errors import RowFailure
 from expressway.media.frames import Settings, encode_jpeg
 from expressway.media.probe import CONTAINERS, PROTOCOLS
-from expressway.media.subprocesses import ffmpeg_binary, run
+from expressway.media.subprocesses import NOTES, ffmpeg_binary, run
 
 GLOBAL_OPTIONS = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info")
-SHOWN = re.compile(r"\] n: *\d+ pts: *(-?\d+|NOPTS) ")
-CLOCK = re.compile(r"config in time_base: (\d+)/(\d+)")
+SHOWN = re.compile(r"frame:\d+ +pts:(-?\d+|NOPTS) ")
 ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 SEVERITY = re.compile(r"(?:\[[^]]*@ [^]]*\] )*\[(error|fatal|panic)\] ")
 OUTPUT = "image2pipe @"
@@ -41,7 +39,6 @@ class Request:
     path: Path
     stream: int
     settings: Settings
-    time_base: Fraction
     low: int | None = None
     high: int | None = None
     wanted: frozenset[int] | None = None
@@ -79,12 +76,9 @@ def decode(request: Request, timeout: float) -> Decoded:
     decoded = Decoded()
     listener = _Listener(decoded)
     pictures = _Pictures(decoded, request.wanted, request.settings.quality)
-    finished = run(arguments(request), timeout, listener.read, pictures.feed)
+    finished = run(arguments(request), timeout, listener.read, pictures.feed, listener.note)
     if finished.code < 0:
         listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
-    if listener.clock not in (None, request.time_base):
-        scale = listener.clock / request.time_base
-        decoded.times = [None if tick is None else round(tick * scale) for tick in decoded.times]
     return decoded
 
 
@@ -100,7 +94,9 @@ def arguments(request: Request) -> list[str]:
     bounds = {name: value for name, value in bounds.items() if value is not None}
     if bounds:
         node = node.filter("trim", **bounds)
-    node = node.filter("showinfo", checksum=0)
+    # the times of all frames, kept or not; frames are only noted when they carry some metadata
+    node = node.filter("metadata", "add", key="seen", value=1)
+    node = node.filter("metadata", "print", file=NOTES)
     if request.selected is not None:
         node = node.filter("select", "+".join(f"eq(pts,{tick})" for tick in request.selected))
     node = node.output(
@@ -132,20 +128,20 @@ def _input_options(settings: Settings) -> dict[str, Any]:
 
 
 class _Listener:
-    """Reads ffmpeg's lines: one for each decoded frame, errors, the source's rotation."""
+    """Reads what ffmpeg says: the time of each decoded frame, errors, the source's rotation."""
 
     def __init__(self, decoded: Decoded) -> None:
         self.decoded = decoded
-        self.clock: Fraction | None = None
         self.turned = False
+
+    def note(self, line: str) -> None:
+        """Take one line of notes: the time of a frame, or that it was seen."""
+        if shown := SHOWN.match(line):
+            self.decoded.times.append(None if shown[1] == "NOPTS" else int(shown[1]))
 
     def read(self, line: str) -> None:
         """Take one line of standard error."""
-        if shown := SHOWN.search(line):
-            self.decoded.times.append(None if shown[1] == "NOPTS" else int(shown[1]))
-        elif clock := CLOCK.search(line):
-            self.clock = Fraction(int(clock[1]), int(clock[2]))
-        elif severity := SEVERITY.match(line):
+        if severity := SEVERITY.match(line):
             if OUTPUT in line[: severity.end()]:
                 return  # uneven times trouble ffmpeg 5's image writer; they are no damage
             self.decoded.errors += 1

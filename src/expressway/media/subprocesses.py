@@ -19,6 +19,8 @@ PIPE_BYTES = 1 << 20
 TAIL_LINES = 40
 LINE_CHARACTERS = 500
 POLL_SECONDS = 0.05
+# Stands in an argument for a file that the program writes and that this module reads.
+NOTES = "/dev/fd/notes"
 
 OnLine = Callable[[str], None]
 OnOutput = Callable[[memoryview], None]
@@ -63,6 +65,7 @@ def run(
     timeout: float,
     on_line: OnLine | None = None,
     on_output: OnOutput | None = None,
+    on_note: OnLine | None = None,
 ) -> Finished:
     """Run a program to its end in a process group of its own, with bounded memory.
 
@@ -71,42 +74,52 @@ def run(
         timeout: seconds until the whole group is killed.
         on_line: called with each line of standard error, as it comes.
         on_output: called with each piece of standard output; the piece is valid during the call.
+        on_note: called with each line that the program writes to the file ``NOTES``: what it says
+            there is not mixed with what its threads say on standard error.
 
     Raises:
         RowFailure: status ``timeout``.
         SystemicError: the program cannot be started.
     """
     deadline = time.monotonic() + timeout
-    process = _start(arguments)
+    process, written = _start(arguments)
     assert process.stdout is not None
     assert process.stderr is not None
-    errors = _Lines(process.stderr, on_line)
+    errors, notes = _Lines(process.stderr, on_line), _Lines(written, on_note)
     try:
-        _pump(process.stdout, errors, on_output, deadline)
+        _pump(process.stdout, (errors, notes), on_output, deadline)
         code = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         name = os.path.basename(arguments[0])  # noqa: PTH119
         raise RowFailure("timeout", f"{name} was stopped after {timeout:g} s") from None
     finally:
         _end(process)
+        written.close()
     return Finished(code, errors.finish())
 
 
-def _start(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+def _start(arguments: Sequence[str]) -> tuple["subprocess.Popen[bytes]", IO[bytes]]:
+    """Start the program; return it and the reading end of its notes."""
+    reading, writing = os.pipe()
+    notes = open(reading, "rb", buffering=0)  # noqa: PTH123, SIM115
     try:
         process = subprocess.Popen(
-            list(arguments),
+            [argument.replace(NOTES, f"/dev/fd/{writing}") for argument in arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
+            pass_fds=(writing,),
         )
     except OSError as error:
+        notes.close()
         raise SystemicError(f"{arguments[0]} cannot be started: {error}") from error
-    for stream in (process.stdout, process.stderr):
+    finally:
+        os.close(writing)
+    for stream in (process.stdout, process.stderr, notes):
         _widen(stream)
-    return process
+    return process, notes
 
 
 def _widen(stream: IO[bytes] | None) -> None:
@@ -119,31 +132,38 @@ def _widen(stream: IO[bytes] | None) -> None:
         fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _pump(output: IO[bytes], errors: "_Lines", on_output: OnOutput | None, deadline: float) -> None:
-    """Read both pipes to their ends.
+def _pump(
+    output: IO[bytes],
+    texts: Sequence["_Lines"],
+    on_output: OnOutput | None,
+    deadline: float,
+) -> None:
+    """Read all pipes to their ends.
 
-    While standard output lives, standard error is only looked at in passing: waking up for each
-    of its lines would cost the decoder its core.
+    While standard output lives, the others are only looked at in passing: waking up for each of
+    their lines would cost the decoder its core.
     """
     buffer = memoryview(bytearray(PIPE_BYTES))
-    open_output: Any = output
-    while open_output or errors.open:
+    waited: Any = output
+    while waited is not None:
         if time.monotonic() > deadline:
             raise subprocess.TimeoutExpired("", 0)
-        waited = open_output or errors.stream
         ready, _, _ = select.select([waited], [], [], POLL_SECONDS)
-        if open_output and ready:
+        ended = waited is not output
+        if ready and waited is output:
             size = output.readinto(buffer)  # type: ignore[attr-defined]
-            if size == 0:
-                open_output = None
-            elif size and on_output:
+            ended = size == 0
+            if size and on_output:
                 on_output(buffer[:size])
-        errors.drain()
+        for text in texts:
+            text.drain()
+        if ended:
+            waited = next((text.stream for text in texts if text.open), None)
 
 
 @dataclass
 class _Lines:
-    """Standard error, cut into lines of bounded length; the last ones are kept."""
+    """A stream of text, cut into lines of bounded length; the last ones are kept."""
 
     stream: IO[bytes]
     on_line: OnLine | None

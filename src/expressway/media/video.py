@@ -121,7 +121,6 @@ class Stretch:
             path=self.path,
             stream=self.facts.stream,
             settings=self.settings,
-            time_base=self.facts.time_base,
             low=self.low,
             high=self.high,
             wanted=None if wanted is None else frozenset(wanted.tolist()),

@@ -125,3 +125,18 @@ def test_a_broken_ffmpeg_is_a_fault_of_the_machine(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(SystemicError, match=r"does not work: libavcodec\.so\.59: no such file"):
         ffmpeg_binary()
+
+
+def test_notes_come_by_a_pipe_of_their_own() -> None:
+    said: list[str] = []
+    noted: list[str] = []
+    code = (
+        "import sys\n"
+        "for number in range(20000):\n"
+        f"    print(number, file=sys.stderr)\n"
+        f"with open({subprocesses.NOTES!r}, 'w') as notes:\n"
+        "    for number in range(20000): print(number, file=notes)"
+    )
+    finished = run(python(code), LONG, said.append, on_note=noted.append)
+    assert finished.code == 0
+    assert said == noted == [str(number) for number in range(20_000)]
