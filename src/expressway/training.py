@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from expressway import methods
@@ -27,7 +28,7 @@ from expressway.data.clips import Batch, ClipDataset, ClipStores, in_order, load
 from expressway.data.samplers import EpochSampler, balancing_weights, generator
 from expressway.data.specs import TrainSpec
 from expressway.data.splits import labelled, part, usable
-from expressway.errors import ExpresswayError, SystemicError
+from expressway.errors import ExpresswayError
 from expressway.methods.base import Context, Method
 from expressway.provenance import digest, package_versions
 from expressway.store import atomic_path
@@ -35,6 +36,7 @@ from expressway.store import atomic_path
 PACKAGES = ("expressway", "torch", "lightning", "open_clip_torch", "numpy")
 KEPT_CHECKPOINTS = 2
 FIRST_EPOCH = 0
+TERMINATED = 143
 T = TypeVar("T")
 
 
@@ -71,6 +73,7 @@ def train(
     Raises:
         ConfigError: recipe, protocol, stores or splits do not fit the method.
         SystemicError: the device is not there.
+        SystemExit: with code 143, stopped by SIGTERM; a later run goes on.
     """
     runtime = Runtime(device, threads, precision, workers, checkpoint_seconds)
     check_device(device)
@@ -291,9 +294,12 @@ def _fit(
         print(f"going on from {kept}", flush=True)
     keeper = Keeper(state, runtime.checkpoint_seconds)
     trainer = _quietly(lambda: _trainer(recipe, runtime, keeper))
-    _quietly(lambda: trainer.fit(loop, batches, ckpt_path=kept, weights_only=True))
-    if recipe.epochs and trainer.interrupted:
-        raise SystemicError("training was interrupted; run it again to go on")
+    try:
+        _quietly(lambda: trainer.fit(loop, batches, ckpt_path=kept, weights_only=True))
+    except SIGTERMException:
+        # Lightning would leave with 0, as if the model were there
+        print("stopped by SIGTERM; run it again to go on", flush=True)
+        raise SystemExit(TERMINATED) from None
     return tuple(loop.history)
 
 

@@ -36,7 +36,7 @@ class Recipe(base.Recipe):
 
     epochs: int = Field(30, ge=0, description="paper: 30 on MAFW captions, 15 to 50 elsewhere")
     batch_size: int | None = Field(64, ge=1, description="paper: 64 per process on two GPUs")
-    optimiser: Literal["sgd", "adamw", "lbfgs"] = Field("sgd", description="paper: sgd")
+    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="paper: sgd")
     learning_rate: float = Field(1e-3, gt=0, description="paper: 1e-3")
     momentum: float = Field(0.9, ge=0, lt=1, description="paper: 0.9")
     weight_decay: float = Field(5e-4, ge=0, description="paper: 5e-4, on all trained tensors")

@@ -1,5 +1,7 @@
 """Training: resumes to the bit, refuses what cannot work, writes a complete card."""
 
+import os
+import signal
 from pathlib import Path
 
 import feature_world
@@ -60,6 +62,26 @@ def test_a_resumed_run_ends_with_the_same_weights(world, tmp_path, name, protoco
     assert (tmp_path / "parts/model.json").read_text() == (
         tmp_path / "whole/model.json"
     ).read_text()
+
+
+def test_sigterm_ends_with_its_own_exit_code_and_can_go_on(world, tmp_path) -> None:
+    spec = world.train_spec("emoclip", recipe={**feature_world.SMALL["emoclip"], "epochs": 6})
+    training.train(spec, tmp_path / "whole", tmp_path / "state-whole")
+    original, calls = EmoCLIP.loss, iter(range(100))
+
+    def loss(self, batch):
+        if next(calls) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmoCLIP, "loss", loss)
+        with pytest.raises(SystemExit) as stopped:
+            training.train(spec, tmp_path / "out", tmp_path / "state", checkpoint_seconds=0)
+    assert stopped.value.code == 143
+    assert not (tmp_path / "out").exists()
+    training.train(spec, tmp_path / "out", tmp_path / "state")
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(world, tmp_path, capsys) -> None:
