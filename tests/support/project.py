@@ -10,9 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from expressway import stages
+
 ROOT = Path(__file__).parents[2]
 CLIPS, SPARE = 24, 3
 TIMEOUT = 600
+STAGES = ("frames", "faces", "landmarks", "visual_features", "text_embeddings")
 
 
 class Project:
@@ -92,6 +95,11 @@ def job_counts(text):
         return {}
     rows = (line.split() for line in table[1].splitlines() if line.strip())
     return {rule: int(number) for rule, number in rows if rule != "all"}
+
+
+def only_stages(jobs):
+    """Return the jobs that compute stores."""
+    return {rule: number for rule, number in jobs.items() if rule in stages.NAMES}
 
 
 def lay_out(folder, world):

@@ -3,8 +3,7 @@
 import shutil
 
 import pytest
-from project import ROOT
-from test_incremental import only_stages
+from project import ROOT, only_stages
 
 
 def dvc(project, *arguments):

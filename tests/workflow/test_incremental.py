@@ -3,17 +3,17 @@
 import os
 import shutil
 
-STAGES = ("frames", "faces", "landmarks", "visual_features", "text_embeddings")
+from project import only_stages
+
 SHARDS = 3
-MODEL_JOBS = {"train": 2, "predict": 2, "evaluate": 2, "compare": 1, "tables": 1, "report": 1}
+ON_LANDMARKS = {"parsing": 1, "captions": 1, "text_embeddings": 1}
+ON_FACES = {"landmarks": 1, "visual_features": 1, **ON_LANDMARKS}
+# text_embeddings twice: of the manifest's captions and of the refined ones
+SHARD = {"frames": 1, "faces": 1, **ON_FACES, "text_embeddings": 2, "teacher_embeddings": 1}
 
 
-def per_stage(number, *names):
-    return dict.fromkeys(names or STAGES, number)
-
-
-def only_stages(jobs):
-    return {rule: number for rule, number in jobs.items() if rule in STAGES}
+def times(number, jobs):
+    return {rule: number * count for rule, count in jobs.items()}
 
 
 def test_nothing_changed_nothing_to_do(project):
@@ -30,19 +30,19 @@ def test_doorway_and_workflow_are_the_same(project):
 def test_a_new_clip_makes_one_new_shard_and_trains_nothing(project):
     project.append_clip(0)
     jobs = project.jobs()
-    assert only_stages(jobs) == per_stage(1)
+    assert only_stages(jobs) == SHARD
     assert "train" not in jobs
     assert "predict" not in jobs
     project.snakemake()
     assert project.jobs() == {}
     project.append_clip(1)
-    assert only_stages(project.jobs()) == per_stage(1)
+    assert only_stages(project.jobs()) == SHARD
 
 
 def test_a_new_clip_of_a_split_trains_that_split(project):
     project.append_clip(0, "train")
     jobs = project.jobs()
-    assert only_stages(jobs) == per_stage(1)
+    assert only_stages(jobs) == SHARD
     assert jobs["train"] == 1
 
 
@@ -84,19 +84,20 @@ def test_a_corrected_caption_makes_its_text_embeddings_only(project):
     fields[column] = "the brows go up"
     lines[1] = ",".join(fields)
     path.write_text("\n".join(lines) + "\n")
-    assert only_stages(project.jobs()) == {"text_embeddings": 1}
+    assert only_stages(project.jobs()) == {"text_embeddings": 1, "teacher_embeddings": 1}
 
 
 def test_an_edited_stage_module_makes_its_store_and_what_stands_on_it(project):
     project.edit("src/expressway/stages/landmarks.py", "\nSTAGE = ", "\nEDITED = 1\nSTAGE = ")
-    assert only_stages(project.jobs()) == {"landmarks": SHARDS}
+    jobs = only_stages(project.jobs())
+    assert jobs == times(SHARDS, {"landmarks": 1, **ON_LANDMARKS})
 
 
 def test_an_edited_module_below_a_stage_counts(project):
     path = project.folder / "src/expressway/faces/align.py"
     path.write_text(path.read_text() + "\nEDITED = 1\n")
     jobs = only_stages(project.jobs())
-    assert jobs == per_stage(SHARDS, "faces", "landmarks", "visual_features")
+    assert jobs == times(SHARDS, {"faces": 1, **ON_FACES})
 
 
 def test_comments_docstrings_and_plumbing_do_not_count(project):
@@ -113,7 +114,14 @@ def test_comments_docstrings_and_plumbing_do_not_count(project):
 def test_a_changed_stage_configuration(project):
     project.config(lambda c: c["stages"]["faces"]["mediapipe"].update(margin=0.2))
     jobs = only_stages(project.jobs())
-    assert jobs == per_stage(SHARDS, "faces", "landmarks", "visual_features")
+    assert jobs == times(SHARDS, {"faces": 1, **ON_FACES})
+
+
+def test_a_changed_caption_setting_makes_captions_and_what_reads_them(project):
+    settings = {"action_units": {"seed": 7}}
+    project.config(lambda c: c["stages"]["captions"]["action_units"].update(settings))
+    jobs = only_stages(project.jobs())
+    assert jobs == times(SHARDS, {"captions": 1, "text_embeddings": 1})
 
 
 def test_how_fast_is_not_what(project):
@@ -155,7 +163,7 @@ def test_adopt_after_a_clone_recomputes_nothing_and_stays_true(project, tmp_path
     assert "not adopted" not in printed
     assert clone.jobs() == {}
     clone.config(lambda c: c["stages"]["landmarks"]["mediapipe"].update(minimum_valid=0.4))
-    assert only_stages(clone.jobs()) == {"landmarks": SHARDS}
+    assert only_stages(clone.jobs()) == times(SHARDS, {"landmarks": 1, **ON_LANDMARKS})
 
 
 def test_adopt_takes_no_stale_file(project, tmp_path):
@@ -163,7 +171,8 @@ def test_adopt_takes_no_stale_file(project, tmp_path):
     shutil.rmtree(clone.folder / ".snakemake")
     clone.config(lambda c: c["stages"]["landmarks"]["mediapipe"].update(minimum_valid=0.4))
     printed = clone.expressway("adopt").stdout
-    assert printed.count("code or configuration changed") == SHARDS
-    assert only_stages(clone.jobs()) == {"landmarks": SHARDS}
-    assert "on your word" in clone.expressway("adopt", "--accept", "landmarks").stdout
+    assert printed.count("code or configuration changed") == SHARDS * 4
+    assert only_stages(clone.jobs()) == times(SHARDS, {"landmarks": 1, **ON_LANDMARKS})
+    words = [word for stage in ("landmarks", *ON_LANDMARKS) for word in ("--accept", stage)]
+    assert "on your word" in clone.expressway("adopt", *words).stdout
     assert only_stages(clone.jobs()) == {}

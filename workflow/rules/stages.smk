@@ -81,6 +81,52 @@ rule landmarks:
         STAGE_COMMAND
 
 
+rule parsing:
+    """Say for every pixel of every aligned face which part it is."""
+    input:
+        graph.inputs_of("parsing"),
+    output:
+        "results/{dataset}/parsing/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/parsing/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/parsing/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/language.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=0,
+    params:
+        expect=graph.expected("parsing"),
+    shell:
+        STAGE_COMMAND
+
+
+rule captions:
+    """Put the face of every clip into words, raw and refined."""
+    input:
+        graph.inputs_of("captions"),
+    output:
+        "results/{dataset}/captions/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/captions/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/captions/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/language.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=0,
+    params:
+        expect=graph.expected("captions"),
+    shell:
+        STAGE_COMMAND
+
+
 rule visual_features:
     """Encode every aligned face with a frozen CLIP image tower."""
     input:
@@ -123,6 +169,29 @@ rule text_embeddings:
         gpu=0,
     params:
         expect=graph.expected("text_embeddings"),
+    shell:
+        STAGE_COMMAND
+
+
+rule teacher_embeddings:
+    """Encode what the teacher of Exp-CLIP sees or reads."""
+    input:
+        graph.inputs_of("teacher_embeddings"),
+    output:
+        "results/{dataset}/teacher_embeddings/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/teacher_embeddings/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/teacher_embeddings/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/language.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=0,
+    params:
+        expect=graph.expected("teacher_embeddings"),
     shell:
         STAGE_COMMAND
 

@@ -6,7 +6,16 @@ from expressway.config import nearest
 from expressway.errors import ConfigError
 from expressway.stage import Stage
 
-NAMES = ("frames", "faces", "landmarks", "visual_features", "text_embeddings")
+NAMES = (
+    "frames",
+    "faces",
+    "landmarks",
+    "parsing",
+    "captions",
+    "visual_features",
+    "text_embeddings",
+    "teacher_embeddings",
+)
 
 
 def get(name: str) -> Stage:
