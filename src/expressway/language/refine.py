@@ -32,6 +32,8 @@ SUMMARIES = (
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _SEPARATOR = re.compile(r"(\s*[,()\u2013\u2014]+\s*(?:and\s+)?|\s+and\s+)", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^\s*(?:[-*\u2022#>]+|\d+[.)])\s+")
+# Marks that are left over Latin letters after composition belong to no letter of any language.
+_STRUCK = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
 _TRAILING = re.compile(r"[\s.!?;:,]+$")
 
 
@@ -84,8 +86,8 @@ def read_lexicon(path: str | None = None, extra: tuple[str, ...] = ()) -> Lexico
 
 def tidy(text: str) -> str:
     """Return a text in one Unicode form, without invisible characters, spaces made single."""
-    normal = unicodedata.normalize("NFKC", text)
-    seen = "".join(c for c in normal if unicodedata.category(c) not in ("Cf", "Mn", "Cn", "Co"))
+    normal = _STRUCK.sub("", unicodedata.normalize("NFKC", text))
+    seen = "".join(c for c in normal if unicodedata.category(c) not in ("Cf", "Cn", "Co"))
     plain = "".join(" " if unicodedata.category(c) in ("Cc", "Zs") else c for c in seen)
     return re.sub(r"\s+", " ", plain).strip()
 
@@ -129,10 +131,16 @@ def _joined(kept: Sequence[tuple[str, str]]) -> str:
         return ""
     text = kept[0][1]
     for separator, clause in kept[1:]:
-        # Brackets that lost their partner become commas.
-        joint = ", " if re.search(r"[()]", separator) else separator
-        text += joint + clause
+        text += _without_brackets(separator) + clause
     return text
+
+
+def _without_brackets(separator: str) -> str:
+    """Return a separator without brackets, which may have lost their partners."""
+    if not re.search(r"[()]", separator):
+        return separator
+    rest = separator.replace("(", "").replace(")", "").strip(" ,")
+    return f" {rest} " if rest else ", "
 
 
 def _has_words(text: str) -> bool:
