@@ -9,10 +9,10 @@ from expressway.language.captioners import wording
 from expressway.language.refine import Lexicon, read_lexicon, refine
 
 LEXICON = read_lexicon()
-LABELS = (
-    "happiness sadness neutral anger surprise disgust fear contempt anxiety helplessness "
-    "disappointment"
-).split()
+LABELS = [
+    *("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", "contempt"),
+    *("anxiety", "helplessness", "disappointment"),
+]
 
 
 @pytest.mark.parametrize(

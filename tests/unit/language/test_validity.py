@@ -27,7 +27,7 @@ GOOD = (
         ("the lips part " * 40, "repetition"),
         ("{}[]();;; 0101 ===", "not_text"),
         ("the brows \ufffd\ufffd\ufffd go up", "not_text"),
-        ("眉毛上扬，嘴唇张开", "script"),
+        ("眉毛上扬、嘴唇张开", "script"),
         ("Брови поднимаются, рот открыт", "script"),
         ("Die Augenbrauen gehen hoch, der Mund öffnet sich langsam wieder", "language"),
     ],
@@ -52,7 +52,7 @@ def test_captions_pass(answer: str) -> None:
 
 def test_other_languages_pass_where_any_is_allowed() -> None:
     options = ValidityOptions(language="any")
-    assert check("眉毛上扬，嘴唇张开", PROMPT, options) == ()
+    assert check("眉毛上扬、嘴唇张开", PROMPT, options) == ()
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def _fit(points: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray
 def _angles(rotation: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return turn to the right of the image and nod downwards in degrees, medians removed."""
     outwards = -rotation[:, :, 2]
-    turn = np.degrees(np.arcsin(np.clip(outwards[:, 0], -1, 1)))
+    turn = np.degrees(np.arctan2(outwards[:, 0], -outwards[:, 2]))
     nod = np.degrees(np.arcsin(np.clip(outwards[:, 1], -1, 1)))
     return turn - np.median(turn), nod - np.median(nod)
 

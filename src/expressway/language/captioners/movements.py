@@ -89,9 +89,10 @@ INNER_BROW, OUTER_BROW = 0.10, 0.11
 INNER_BY_OUTER, OUTER_BY_INNER = 0.055, 0.03
 LOWERED_BROW = 0.07
 # A full raise of the inner ends seldom shows in full: knitted brows hold them down.
-SEEN_OF_INNER_RAISE = 0.75
-# Closing lids draw the detector's eye corners along: inner ones up, outer ones down.
-INNER_BY_CLOSING, OUTER_BY_CLOSING = -0.035, 0.023
+SEEN_OF_INNER_RAISE = 0.65
+# Closing lids draw the detector's eye corners along, which looks like brows that are lowered at
+# their inner and raised at their outer ends.
+INNER_BY_CLOSING, OUTER_BY_CLOSING = 0.035, 0.023
 WIDE_LIDS, NARROW_LIDS, RAISED_LOWER_LID = 0.045, 0.12, 0.05
 TUCKED_CORNER = 0.14
 SHUT = 0.5
@@ -202,8 +203,10 @@ def _steady(values: FloatArray) -> FloatArray:
 def _brows(moved: Distances, open_at_rest: float) -> dict[str, FloatArray]:
     """Inner and outer end pull each other along: two equations with two unknowns."""
     closed = np.clip(-moved["lid_opening"] / max(open_at_rest, 1e-6), 0.0, 1.0)
-    inner = moved["inner_brow"] - INNER_BY_CLOSING * closed
-    outer = moved["outer_brow"] - OUTER_BY_CLOSING * closed
+    # Taken back only where it shows: what the lids explain is no movement of the brows.
+    inner, outer = moved["inner_brow"], moved["outer_brow"]
+    inner = inner + np.clip(-inner, 0.0, INNER_BY_CLOSING * closed)
+    outer = outer - np.clip(outer, 0.0, OUTER_BY_CLOSING * closed)
     determinant = INNER_BROW * OUTER_BROW - INNER_BY_OUTER * OUTER_BY_INNER
     alone_inner = (OUTER_BROW * inner - INNER_BY_OUTER * outer) / determinant
     alone_outer = (INNER_BROW * outer - OUTER_BY_INNER * inner) / determinant
