@@ -98,6 +98,9 @@ def _results(plan: Plan, stale: set[str]) -> Iterator[str]:
         for split in plan.splits(model):
             for seed in config.seeds:
                 yield from _model_files(plan, model, split, seed)
+    if not stale:
+        pages = [*plan.comparison_paths, *map(str, sorted(Path("results/tables").glob("*")))]
+        yield from (path for path in [*pages, "results/report/index.html"] if Path(path).exists())
 
 
 def _touches(stale: set[str], dataset: str) -> bool:

@@ -4,6 +4,8 @@ The only module of ours that the rules import. Params identify what a job is mad
 change of code, configuration or manifest rows makes exactly the right files stale.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,11 @@ CONFIG_FILE = Path("config/config.yaml")
 InputFunction = Callable[[Any], list[str]]
 
 
-def workflow_graph(config: dict[str, Any], main: bool) -> tuple["Graph", str]:
-    """Return the graph of a workflow, and the file that its jobs read the configuration from.
+def workflow_graph(config: dict[str, Any], main: bool) -> "Graph":
+    """Return the graph of a workflow, and tell its jobs which python and configuration to use.
+
+    Jobs call ``python``: the one that runs the workflow, unless a conda environment takes over.
+    The configuration reaches them as the environment variable ``EXPRESSWAY_CONFIG``.
 
     Args:
         config: Snakemake's configuration: the file, with whatever the command line changed.
@@ -32,7 +37,9 @@ def workflow_graph(config: dict[str, Any], main: bool) -> tuple["Graph", str]:
     graph = Graph(schema.check(config, str(CONFIG_FILE)))
     if main:
         graph.check_files()
-    return graph, _config_file(config)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["EXPRESSWAY_CONFIG"] = _config_file(config)
+    return graph
 
 
 def _config_file(config: dict[str, Any]) -> str:

@@ -23,5 +23,5 @@ rule render_demo:
     params:
         expect=graph.expected_demo,
     shell:
-        "python -m expressway demo render --config {config_file:q} --dataset {wildcards.dataset:q}"
+        "python -m expressway demo render --dataset {wildcards.dataset:q}"
         " --shard {wildcards.shard:q} --cores {threads} > {log:q} 2>&1"

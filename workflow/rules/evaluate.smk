@@ -30,7 +30,7 @@ rule predict:
         expect=graph.expected_evaluation,
     shell:
         "python -m expressway predict-part {wildcards.model:q} {wildcards.evaluation:q}"
-        " --config {config_file:q} --split {wildcards.split:q} --seed {wildcards.seed:q}"
+        " --split {wildcards.split:q} --seed {wildcards.seed:q}"
         " --cores {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
@@ -55,7 +55,7 @@ rule evaluate:
         code=graph.metrics_code,
     shell:
         "python -m expressway evaluate {wildcards.model:q} {wildcards.evaluation:q}"
-        " --config {config_file:q} --split {wildcards.split:q} --seed {wildcards.seed:q}"
+        " --split {wildcards.split:q} --seed {wildcards.seed:q}"
         " > {log:q} 2>&1"
 
 
@@ -83,5 +83,5 @@ rule compare:
         code=graph.metrics_code,
     shell:
         "python -m expressway compare {wildcards.model:q}/{wildcards.evaluation:q}"
-        " {wildcards.other:q}/{wildcards.another:q} --config {config_file:q}"
+        " {wildcards.other:q}/{wildcards.another:q}"
         " --out {output:q} > {log:q} 2>&1"

@@ -26,7 +26,7 @@ rule tables:
     params:
         code=graph.report_code,
     shell:
-        "python -m expressway table results --config {config_file:q} > {log:q} 2>&1"
+        "python -m expressway table results > {log:q} 2>&1"
 
 
 rule report:
@@ -51,7 +51,7 @@ rule report:
     params:
         code=graph.report_code,
     shell:
-        "python -m expressway report --config {config_file:q} --out {output:q} > {log:q} 2>&1"
+        "python -m expressway report --out {output:q} > {log:q} 2>&1"
 
 
 rule dataset_report:
@@ -74,5 +74,5 @@ rule dataset_report:
     params:
         code=graph.report_code,
     shell:
-        "python -m expressway report --config {config_file:q} --dataset {wildcards.dataset:q}"
+        "python -m expressway report --dataset {wildcards.dataset:q}"
         " --out {output:q} > {log:q} 2>&1"

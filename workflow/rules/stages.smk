@@ -5,12 +5,6 @@ MAKES     results/{dataset}/{stage}/{variant}/{shard}.parquet, coverage.json bes
 A clip that fails is a row with a status; a job fails only for faults of the machine.
 """
 
-STAGE_COMMAND = (
-    "python -m expressway stage {rule} --config {config_file:q} --dataset {wildcards.dataset:q}"
-    " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
-    " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
-)
-
 
 rule frames:
     """Decode the kept frames of every clip, with the facts of its source."""
@@ -32,7 +26,9 @@ rule frames:
     params:
         expect=graph.expected("frames"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage frames --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule faces:
@@ -55,7 +51,9 @@ rule faces:
     params:
         expect=graph.expected("faces"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage faces --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule landmarks:
@@ -78,7 +76,9 @@ rule landmarks:
     params:
         expect=graph.expected("landmarks"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage landmarks --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule parsing:
@@ -101,7 +101,9 @@ rule parsing:
     params:
         expect=graph.expected("parsing"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage parsing --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule captions:
@@ -124,7 +126,9 @@ rule captions:
     params:
         expect=graph.expected("captions"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage captions --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule visual_features:
@@ -147,7 +151,9 @@ rule visual_features:
     params:
         expect=graph.expected("visual_features"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage visual_features --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule text_embeddings:
@@ -170,7 +176,9 @@ rule text_embeddings:
     params:
         expect=graph.expected("text_embeddings"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage text_embeddings --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule teacher_embeddings:
@@ -193,7 +201,9 @@ rule teacher_embeddings:
     params:
         expect=graph.expected("teacher_embeddings"),
     shell:
-        STAGE_COMMAND
+        "python -m expressway stage teacher_embeddings --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
 rule coverage:
@@ -216,5 +226,5 @@ rule coverage:
     params:
         allowed=graph.allowed_loss,
     shell:
-        "python -m expressway coverage {wildcards.stage:q} --config {config_file:q}"
+        "python -m expressway coverage {wildcards.stage:q}"
         " --dataset {wildcards.dataset:q} --variant {wildcards.variant:q} > {log:q} 2>&1"

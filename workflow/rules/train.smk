@@ -28,6 +28,6 @@ rule train:
     params:
         expect=graph.expected_model,
     shell:
-        "python -m expressway train {wildcards.model:q} --config {config_file:q}"
+        "python -m expressway train {wildcards.model:q}"
         " --split {wildcards.split:q} --seed {wildcards.seed:q} --cores {threads}"
         " --gpus {resources.gpu} > {log:q} 2>&1"
