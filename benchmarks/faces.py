@@ -6,7 +6,7 @@ whole frames.
 The three stages then run as in a job, through the stage runner, with one worker process on one
 core and two on two. Repeats are interleaved, so that what else the machine does hits all.
 
-    python benchmarks/faces.py [--clips 32] [--repeats 3] [--video FILE]
+    python benchmarks/faces.py [--clips 96] [--repeats 3] [--video FILE]
 
 Without a video the clips show NASA's portrait of Eileen Collins (scikit-image's wheel), moving.
 """
@@ -171,7 +171,7 @@ AVAILABLE = os.sched_getaffinity(0)
 def main() -> None:
     """Measure one core, then scaling."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=32, help="clips per shard")
+    parser.add_argument("--clips", type=int, default=96, help="clips per shard")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats")
     parser.add_argument("--video", type=Path, help="a clip with one face in every frame")
     arguments = parser.parse_args()
