@@ -26,7 +26,7 @@ def import_release(
 ) -> Path:
     """Write a released head as a model folder that evaluations load; return the folder.
 
-    The recipe is ``published``, so that prediction refuses normalised or cropped pixels.
+    The recipe is ``published``, which demands features of unnormalised, squashed pixels.
 
     Args:
         backbone: the CLIP that the head was trained on. The file does not tell ViT-B/32 from
