@@ -17,8 +17,8 @@ from expressway.faces.pictures import decode
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A SegFormer-B5 takes about 150 MB of activations per image of 512 px.
-FRAMES_PER_BATCH = 8
+# A SegFormer-B5 needs hundreds of MB for an image of 512 px. A CPU gains nothing from batches.
+FRAMES_PER_BATCH = {"cpu": 1, "cuda": 16}
 
 # CelebAMask-HQ's labels, and other spellings of them. Glasses lie on the face: skin. What belongs
 # to no class is background. FaceXFormer learned from LaPa, which leaves ears and neck out as well.
@@ -71,7 +71,8 @@ class TransformersParser:
         self._table = class_table(model, self._network.config.id2label, classes or {})
         given = set(self._table.tolist())
         self.missing_classes = tuple(name for name in CLASSES if INDEX[name] not in given)
-        self._chunks = Chunks(FRAMES_PER_BATCH, "frames")
+        self._size = FRAMES_PER_BATCH["cpu" if device == "cpu" else "cuda"]
+        self._chunks = Chunks(self._size, "frames")
 
     def masks(self, portraits: Sequence[Portrait]) -> Iterator[Mask]:
         """Yield the label map ``(height, width)`` of every frame of every portrait, in order.
@@ -81,8 +82,8 @@ class TransformersParser:
             SystemicError: one frame does not fit into GPU memory.
         """
         frames = list(frames_of(portraits))
-        for start in range(0, len(frames), FRAMES_PER_BATCH):
-            part = frames[start : start + FRAMES_PER_BATCH]
+        for start in range(0, len(frames), self._size):
+            part = frames[start : start + self._size]
             images = [decode(portrait.crops[frame], frame) for portrait, frame in part]
             for masks in self._chunks.run(self._segment, images):
                 yield from masks
