@@ -55,6 +55,9 @@ class Recipe(base.Recipe):
     init_std: float = Field(
         1.0, ge=0, description="spread of summary token and positions at the start; paper: 1"
     )
+    scale_rate: float = Field(
+        1.0, ge=0, description="step size of the logit scale, as a factor of the others'; paper: 1"
+    )
     soft_targets: bool = Field(
         False, description="count equal texts in a batch as matches; paper: no, they repel"
     )
@@ -106,6 +109,14 @@ class EmoCLIP(Method[Recipe]):
     def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
         """Captions are read only when clips are trained with their own captions."""
         return cls.needs["predict" if protocol == "supervised" else phase]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the temporal module and the logit scale, whose step size may differ."""
+        rate = self.recipe.learning_rate
+        return [
+            {"params": list(self.temporal.parameters()), "lr": rate},
+            {"params": [self.logit_scale], "lr": rate * self.recipe.scale_rate},
+        ]
 
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
         """Return ``frames`` (frames, D) and in caption training ``text`` (D,), ``text_id`` ()."""
