@@ -1,6 +1,6 @@
 """Tiny models with random weights that look at pictures, as folders that real loaders read."""
 
-import json
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +129,34 @@ def video_llava(folder: Path, seed: int = 0) -> str:
     return str(folder)
 
 
-def say(folder: str, tokens: list[int]) -> None:
-    """Let a saved model end its answers with one of these tokens only."""
-    path = Path(folder) / "generation_config.json"
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    path.write_text(json.dumps({**found, "eos_token_id": tokens}))
+def say(folder: str, sentence: str, before: str) -> str:
+    """Set a saved model's weights so that it answers everything with one sentence.
+
+    The language part passes each token on unchanged, and the head turns a token into the next of
+    the sentence; the whole network still runs. ``before`` is the text behind which answers start.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder)
+    words = AutoTokenizer.from_pretrained(folder)
+    chain = [words(before)["input_ids"][-1], *words(sentence)["input_ids"], words.eos_token_id]
+    assert len(set(chain)) == len(chain), "each token leads to one other token"
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "visual" not in name and name.endswith(("o_proj.weight", "down_proj.weight")):
+                weights.zero_()
+        head = model.get_output_embeddings().weight
+        inner = model.get_input_embeddings().weight
+        head.zero_()
+        for token, following in itertools.pairwise(chain):
+            head[following] = inner[token] / inner[token].norm()
+    model.save_pretrained(folder)
+    return folder
+
+
+def pixels(seed: int, frames: int = 8, size: int = 64) -> Any:
+    """Random frames (frames, size, size, 3)."""
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(0, 255, (frames, size, size, 3), dtype=np.uint8)

@@ -119,7 +119,7 @@ class OpenAICaptioner:
                     yield self._result(waiting.popleft())
             while waiting:
                 yield self._result(waiting.popleft())
-        except BaseException:
+        except (Exception, KeyboardInterrupt):
             self._poster.stop()
             raise
         finally:
