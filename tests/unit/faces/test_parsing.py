@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_segformer
 
 from expressway.errors import ConfigError, RowFailure, SystemicError
 from expressway.faces import align
@@ -23,10 +24,7 @@ from expressway.faces.parsers.transformers import TransformersParser, class_tabl
 from expressway.faces.parsing import CLASSES, INDEX, Portrait, crop_size, decode_mask, encode_mask
 
 SIZE = 224
-CELEBAMASK_LABELS = (
-    "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
-    "mouth", "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
-)  # fmt: skip
+CELEBAMASK_LABELS = tiny_segformer.CELEBAMASK_LABELS
 
 
 def jpeg(image: np.ndarray) -> bytes:
@@ -179,24 +177,7 @@ def segformer(tmp_path: Path) -> Callable[..., str]:
     """Save a tiny random SegFormer with CelebAMask's labels and its image processor."""
 
     def make(labels: tuple[str, ...] = CELEBAMASK_LABELS, **processor: Any) -> str:
-        import torch
-        import transformers
-
-        torch.manual_seed(1)
-        config = transformers.SegformerConfig(
-            num_encoder_blocks=2, depths=[1, 1], sr_ratios=[4, 2], hidden_sizes=[8, 16],
-            patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2], mlp_ratios=[2, 2],
-            decoder_hidden_size=16, id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-        )  # fmt: skip
-        network = transformers.SegformerForSemanticSegmentation(config)
-        # spread the random logits, so that the label maps have many labels
-        network.decode_head.classifier.weight.data *= 50
-        network.save_pretrained(tmp_path / "segformer")
-        size = {"height": 64, "width": 64}
-        settings = {"size": size, **processor}
-        transformers.SegformerImageProcessor(**settings).save_pretrained(tmp_path / "segformer")
-        return str(tmp_path / "segformer")
+        return tiny_segformer.save(tmp_path / "segformer", labels, **processor)
 
     return make
 
