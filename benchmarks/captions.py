@@ -11,7 +11,6 @@ Seeds 7 and 2026 were used to choose the captioner's constants; claims need anot
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -24,14 +23,12 @@ import numpy as np
 from expressway.demo import render, world
 from expressway.demo.units import UNITS
 from expressway.faces.landmarks import to_68
+from expressway.language.agreement import VISIBLE_UNITS, UnitScore, means, score
 from expressway.language.captioners import geometry
 from expressway.manifest import Clip
 from expressway.stage import Job, Source, run
 from expressway.stages import captions, faces, frames, landmarks
 from expressway.store import ShardReader
-
-SHOWN, ABSENT = 0.5, 0.1
-CLAIMED = (1, 2, 5, 12, 15, 20, 25, 26, 43)
 
 
 def make_world(folder: Path, seed: int, count: int) -> tuple[list[Clip], Path]:
@@ -76,63 +73,27 @@ def intensities(path: Path) -> Iterator[np.ndarray]:
         yield np.array(flat.as_py(), np.float64).reshape(-1, len(UNITS))
 
 
-def agreement(store: ShardReader, truth: Path) -> dict[int, dict[str, float]]:
-    """Return per unit: clips that show it, recall, precision, correlation of the strengths."""
-    said, strong, true = [], [], []
-    for index, course in enumerate(intensities(truth)):
-        row = store.row(index)
-        if row["measurements"] is None:
-            continue
-        measured = json.loads(row["measurements"])
-        units = {m["nearest_unit"] for m in measured["movements"]}
-        said.append([unit in units for unit in UNITS])
-        strong.append(list(_by_unit(measured["strengths"]).values()))
-        true.append(course.max(axis=0))
-    return _scores(np.array(said), np.array(strong), np.array(true))
+def agreement(store: ShardReader, truth: Path) -> list[UnitScore]:
+    """Return the scores of all units over the clips that have measurements."""
+    rows = ((store.row(index), course) for index, course in enumerate(intensities(truth)))
+    return score(((r["measurements"], true) for r, true in rows if r["measurements"]), UNITS)
 
 
-def _by_unit(strengths: dict[str, float]) -> dict[int, float]:
-    from expressway.language.captioners.movements import NEAREST_UNIT
-
-    return dict(sorted((NEAREST_UNIT[name], value) for name, value in strengths.items()))
-
-
-def _scores(said: np.ndarray, strong: np.ndarray, true: np.ndarray) -> dict[int, dict[str, float]]:
-    shown, absent = true >= SHOWN, true <= ABSENT
-    found: dict[int, dict[str, float]] = {}
-    for column, unit in enumerate(UNITS):
-        hits = int((said & shown)[:, column].sum())
-        false = int((said & absent)[:, column].sum())
-        found[unit] = {
-            "shown": int(shown[:, column].sum()),
-            "absent": int(absent[:, column].sum()),
-            "recall": _share(hits, int(shown[:, column].sum())),
-            "precision": _share(hits, hits + false),
-            "correlation": _correlation(strong[:, column], true[:, column]),
-        }
-    return found
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")
-
-
-def print_agreement(found: dict[int, dict[str, float]]) -> None:
-    """Print a table, the claimed units first."""
+def print_agreement(found: list[UnitScore]) -> None:
+    """Print a table, the visible units first."""
     print("unit  shown absent recall precision correlation")
-    for unit in (*CLAIMED, *(unit for unit in UNITS if unit not in CLAIMED)):
-        row = found[unit]
+    for row in sorted(found, key=lambda each: (each.unit not in VISIBLE_UNITS, each.unit)):
         print(
-            f"AU{unit:02d}  {row['shown']:5d} {row['absent']:6d} {row['recall']:6.2f} "
-            f"{row['precision']:9.2f} {row['correlation']:11.2f}"
+            f"AU{row.unit:02d}  {row.shown:5d} {row.absent:6d} {_two(row.recall):>6} "
+            f"{_two(row.precision):>9} {_two(row.correlation):>11}"
         )
-    for name in ("recall", "precision"):
-        mean = np.mean([found[unit][name] for unit in CLAIMED])
-        print(f"mean {name} over AU {', '.join(map(str, CLAIMED))}: {mean:.3f}")
+    recall, precision = means(found)
+    units = ", ".join(map(str, VISIBLE_UNITS))
+    print(f"mean over AU {units}: recall {_two(recall)}, precision {_two(precision)}")
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def print_fit(store: Path, truth: Path) -> None:

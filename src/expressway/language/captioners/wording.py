@@ -156,16 +156,18 @@ def _main(rng: np.random.Generator, main: Sequence[Movement], times: Sequence[fl
     else:
         at = f"{times[first.onset]:.1f} s"
         opening = _pick(rng, (f"from {at} on", f"after {at}", f"starting at {at}"))
-    ending = "" if first.name == "talk" else _ending(rng, first, times)
+    ending = "" if first.name == "talk" else _ending(rng, main, times)
     return f"{opening} {clauses}{ending}"
 
 
-def _ending(rng: np.random.Generator, first: Movement, times: Sequence[float]) -> str:
+def _ending(rng: np.random.Generator, main: Sequence[Movement], times: Sequence[float]) -> str:
+    """When the strongest is at its apex, and when the last of them is over."""
     most = _pick(rng, (", most at {:.1f} s", ", at its strongest at {:.1f} s"))
-    peak = most.format(times[first.apex])
-    if first.offset is None:
+    peak = most.format(times[main[0].apex])
+    offsets = [movement.offset for movement in main if movement.offset is not None]
+    if len(offsets) < len(main):
         return peak + _pick(rng, (", until the end", ", and this lasts to the end"))
-    over = f"{times[first.offset]:.1f} s"
+    over = f"{times[max(offsets)]:.1f} s"
     return peak + _pick(rng, (f", and this is over by {over}", f", then relaxing by {over}"))
 
 
