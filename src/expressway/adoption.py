@@ -1,9 +1,9 @@
 """``expressway adopt``: outputs that came by ``dvc pull`` or a clone become current again.
 
 Snakemake knows files by modification times and by its own records; after a clone the times are
-random and the records are missing. Footers say what each shard table was made of: those that
-match today's fingerprints, and whose upstream tables match too, are touched in order; nothing
-else is.
+random and the records are missing. Footers and model cards say what each file was made of: what
+matches today's fingerprints, and stands on files that match, is touched and recorded. The rest is
+set aside (``NAME.stale``), since Snakemake without a record could take it for current.
 """
 
 import json
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from expressway.datasets import shard_path
 from expressway.errors import ExpresswayError, StoreError
@@ -20,109 +21,125 @@ from expressway.plan import Plan
 from expressway.store import read_footer
 
 LEDGER = Path("state/accepted.jsonl")
+ASIDE = ".stale"
 
 
 @dataclass
 class Adopted:
-    """Paths by outcome."""
+    """Files by outcome; ``stale`` maps a file to the reason."""
 
     current: list[str] = field(default_factory=list)
-    stale: list[tuple[str, str]] = field(default_factory=list)
+    stale: dict[str, str] = field(default_factory=dict)
     accepted: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"{len(self.current)} file(s) adopted"]
         if self.accepted:
             lines.append(f"{len(self.accepted)} of them on your word, noted in {LEDGER}")
-        lines += [f"not adopted: {path}: {reason}" for path, reason in self.stale]
+        lines += [f"not adopted: {path}: {reason}" for path, reason in self.stale.items()]
+        if self.stale:
+            lines.append(f"what was not adopted is set aside as *{ASIDE}")
         return "\n".join(lines)
 
 
 def adopt(plan: Plan, accept: Sequence[str] = ()) -> Adopted:
-    """Touch what its footer proves to be current; name the rest.
+    """Touch what its footer proves to be current; name the rest and set it aside.
 
     Args:
         accept: stages whose changed fingerprints the user vouches for.
     """
+    _take_back()
     found = Adopted()
     for dataset in plan.settings.datasets:
         for stage, variant in plan.stores(dataset):
             for shard in plan.dataset(dataset).shards:
-                _judge(plan, dataset, stage, variant, shard, accept, found)
-    found.current += _results(plan, {path for path, _ in found.stale})
+                _judge_shard(plan, (dataset, stage, variant, shard), accept, found)
+        found.current += [path for path in plan.coverage_paths(dataset) if Path(path).exists()]
+    for model in plan.settings.models:
+        for split, seed in plan.split_seeds(model):
+            _judge_model(plan, model, split, seed, found)
+    if not found.stale:
+        found.current += _pages(plan)
+    for path in found.stale:
+        Path(path).rename(path + ASIDE)
     _touch(found.current)
     _note(found.accepted)
     return found
 
 
-def _judge(
-    plan: Plan,
-    dataset: str,
-    stage: str,
-    variant: str,
-    shard: str,
-    accept: Sequence[str],
-    found: Adopted,
+def _take_back() -> None:
+    """Undo an earlier setting aside, unless the file was made again meanwhile."""
+    for aside in Path("results").rglob(f"*{ASIDE}"):
+        path = aside.with_name(aside.name.removesuffix(ASIDE))
+        if path.exists():
+            aside.unlink()
+        else:
+            aside.rename(path)
+
+
+def _judge_shard(
+    plan: Plan, name: tuple[str, str, str, str], accept: Sequence[str], found: Adopted
 ) -> None:
-    path = shard_path(dataset, stage, variant, shard)
+    path, stage = shard_path(*name), name[1]
     if not Path(path).exists():
         return
     try:
         footer = read_footer(Path(path))
     except StoreError as error:
-        found.stale.append((path, str(error)))
+        found.stale[path] = str(error)
         return
-    stale = {name for name, _ in found.stale}
-    above = [p for p in plan.shard_inputs(dataset, stage, variant, shard) if p in stale]
+    above = [each for each in plan.shard_inputs(*name) if each in found.stale]
     if above:
-        found.stale.append((path, f"made from {above[0]}, which is stale"))
-    elif footer.get("rows") != plan.rows(dataset, stage, variant, shard):
-        found.stale.append((path, "other manifest rows"))
-    elif footer.get("fingerprint") == plan.fingerprint(dataset, stage, variant):
+        found.stale[path] = f"made from {above[0]}, which is stale"
+    elif footer.get("rows") != plan.rows(*name):
+        found.stale[path] = "other manifest rows"
+    elif footer.get("fingerprint") == plan.fingerprint(*name[:3]):
         found.current.append(path)
     elif stage in accept:
         found.current.append(path)
         found.accepted.append(path)
     else:
-        found.stale.append((path, f"code or configuration changed (or: adopt --accept {stage})"))
+        found.stale[path] = f"code or configuration changed (or: adopt --accept {stage})"
 
 
-def _results(plan: Plan, stale: set[str]) -> Iterator[str]:
-    """Yield what stands on the stores: coverage, models whose card matches, their results."""
-    fresh = {name for name in plan.settings.datasets if not _touches(stale, name)}
-    for dataset in sorted(fresh):
-        yield from (path for path in plan.coverage_paths(dataset) if Path(path).exists())
-    for model, config in plan.settings.models.items():
-        if config.dataset not in fresh:
-            continue
-        for split in plan.splits(model):
-            for seed in config.seeds:
-                yield from _model_files(plan, model, split, seed)
-    if not stale:
-        pages = [*plan.comparison_paths, *map(str, sorted(Path("results/tables").glob("*")))]
-        yield from (path for path in [*pages, "results/report/index.html"] if Path(path).exists())
-
-
-def _touches(stale: set[str], dataset: str) -> bool:
-    return any(path.startswith(f"results/{dataset}/") for path in stale)
-
-
-def _model_files(plan: Plan, model: str, split: str, seed: int) -> Iterator[str]:
+def _judge_model(plan: Plan, model: str, split: str, seed: int, found: Adopted) -> None:
+    """Judge a trained model by its card, then its predictions by their footers."""
     folder = Path(f"results/models/{model}/{split}-seed{seed}")
-    card = folder / "model.json"
-    if not card.exists() or not (folder / "model.safetensors").exists():
-        return
-    made_of = f"{plan.model_fingerprint(model)}-{plan.model_rows(model, split)}"
-    if json.loads(card.read_text("utf-8")).get("fingerprint") != made_of:
-        return
-    yield str(folder / "model.safetensors")
-    yield str(card)
+    files = [str(folder / name) for name in ("model.safetensors", "model.json")]
+    if all(Path(path).exists() for path in files):
+        stores = [path for paths in plan.training_stores(model, split).values() for path in paths]
+        card = json.loads((folder / "model.json").read_text("utf-8"))
+        current = card.get("fingerprint") == plan.model_expectation(model, split)
+        _sort(files, current and not found.stale.keys() & stores, found)
     for name, evaluation in plan.settings.evaluations.items():
         if model in evaluation.models:
             results = Path(f"results/evaluations/{model}/{split}-seed{seed}/{name}")
-            for path in (results / "predictions.parquet", results / "metrics.json"):
-                if path.exists():
-                    yield str(path)
+            _judge_results(plan, (model, name, split), results, files[0] in found.current, found)
+
+
+def _judge_results(
+    plan: Plan, name: tuple[str, str, str], folder: Path, model_is_current: bool, found: Adopted
+) -> None:
+    predictions = folder / "predictions.parquet"
+    if not predictions.exists():
+        return
+    made_of: Any = read_footer(predictions).get("made_of")
+    expected = [plan.model_expectation(name[0], name[2]), plan.evaluation_fingerprint(*name)]
+    files = [str(path) for path in (predictions, folder / "metrics.json") if path.exists()]
+    _sort(files, model_is_current and made_of == expected, found)
+
+
+def _sort(files: Sequence[str], current: bool, found: Adopted) -> None:
+    if current:
+        found.current += files
+    else:
+        found.stale |= dict.fromkeys(files, "made of something else")
+
+
+def _pages(plan: Plan) -> Iterator[str]:
+    tables = [str(path) for path in sorted(Path("results/tables").glob("*.*"))]
+    pages = [*plan.comparison_paths, *tables, "results/report/index.html"]
+    yield from (path for path in pages if Path(path).exists())
 
 
 def _touch(paths: Sequence[str]) -> None:

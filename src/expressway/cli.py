@@ -209,10 +209,13 @@ def schema() -> None:
 
 @app.command()
 def import_weights(
-    method: Annotated[str, typer.Argument(help="emoclip")],
+    method: Annotated[str, typer.Argument(help="emoclip, expclip")],
     file: Annotated[Path, typer.Argument(help="a release's checkpoint (.pth or .safetensors)")],
     out: Annotated[Path, typer.Option(help="model folder to write")],
-    backbone: Annotated[str, typer.Option(help="backbone of the release")] = "ViT-B-32/openai",
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="frozen CLIP, such as ViT-B-32/openai; default: the file's own"),
+    ] = None,
 ) -> None:
     """Read a published checkpoint into a model folder that evaluations load."""
     from expressway import methods

@@ -14,6 +14,7 @@ import yaml
 
 from expressway import schema, stages
 from expressway.config import read_yaml
+from expressway.errors import ConfigError
 from expressway.plan import Plan
 from expressway.provenance import code_fingerprint, digest
 
@@ -21,7 +22,7 @@ CONFIG_FILE = Path("config/config.yaml")
 InputFunction = Callable[[Any], list[str]]
 
 
-def workflow_graph(config: dict[str, Any], main: bool) -> "Graph":
+def workflow_graph(config: dict[str, Any], main: bool, touch: bool) -> "Graph":
     """Return the graph of a workflow, and tell its jobs which python and configuration to use.
 
     Jobs call ``python``: the one that runs the workflow, unless a conda environment takes over.
@@ -30,6 +31,7 @@ def workflow_graph(config: dict[str, Any], main: bool) -> "Graph":
     Args:
         config: Snakemake's configuration: the file, with whatever the command line changed.
         main: False in the jobs that a cluster runs, which need not check all files again.
+        touch: Snakemake only touches and records files, as ``expressway adopt`` makes it do.
 
     Raises:
         ConfigError, ManifestError: all problems at once, before any job starts.
@@ -37,9 +39,21 @@ def workflow_graph(config: dict[str, Any], main: bool) -> "Graph":
     graph = Graph(schema.check(config, str(CONFIG_FILE)))
     if main:
         graph.check_files()
+        if not touch:
+            _check_records()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["EXPRESSWAY_CONFIG"] = _config_file(config)
     return graph
+
+
+def _check_records() -> None:
+    """Refuse results that Snakemake has no records of: it could not tell what is stale."""
+    known = any(Path(".snakemake/metadata").glob("*"))
+    if not known and next(Path("results").glob("*/*/*/*.parquet"), None) is not None:
+        raise ConfigError(
+            "results/ holds stores, but there are no records of how they were made (a fresh "
+            "clone, or .snakemake was removed): run `expressway adopt` first"
+        )
 
 
 def _config_file(config: dict[str, Any]) -> str:
@@ -120,8 +134,7 @@ class Graph(Plan):
 
     def expected_model(self, wildcards: Any) -> str:
         """Return what a trained model is made of."""
-        rows = self.model_rows(wildcards.model, wildcards.split)
-        return f"{self.model_fingerprint(wildcards.model)}-{rows}"
+        return self.model_expectation(wildcards.model, wildcards.split)
 
     def expected_evaluation(self, wildcards: Any) -> str:
         """Return what an evaluation's predictions are made of, beside the model."""

@@ -130,7 +130,7 @@ def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) 
         prompts=_prompts(plan, config.prompts, labels),
         prompt_set=config.prompts,
         provenance=_provenance(plan, model),
-        fingerprint=f"{plan.model_fingerprint(model)}-{plan.model_rows(model, split)}",
+        fingerprint=plan.model_expectation(model, split),
     )
     out = model_folder(model, split, seed)
     state = Path("state/models") / model / out.name
@@ -180,6 +180,7 @@ def predict(
         labels=labels,
         prompts=_prompts(plan, config.prompts, labels),
         prompt_set=config.prompts,
+        fingerprint=plan.evaluation_fingerprint(model, evaluation, split),
     )
     out = result_folder(model, split, seed, evaluation) / "predictions.parquet"
     with devices.claim(gpus) as device:

@@ -212,8 +212,11 @@ class Plan:
 
     def runs(self, name: str) -> list[str]:
         """Return the folders of a model's training runs: ``{split}-seed{seed}``."""
-        model = self.model(name)
-        return [f"{split}-seed{seed}" for split in self.splits(name) for seed in model.seeds]
+        return [f"{split}-seed{seed}" for split, seed in self.split_seeds(name)]
+
+    def split_seeds(self, name: str) -> list[tuple[str, int]]:
+        """Return the splits and seeds that a model is trained with."""
+        return [(split, seed) for split in self.splits(name) for seed in self.model(name).seeds]
 
     def splits(self, name: str) -> list[str]:
         """Return the splits that a model is trained on; one named ``all`` without a scheme."""
@@ -325,6 +328,10 @@ class Plan:
         model, members = self.model(name), self.members(name, split)
         clips = [clip for clip in self.dataset(model.dataset).clips if clip.id in members]
         return digest([[c.id, c.labels.get(model.task), members[c.id]] for c in clips])
+
+    def model_expectation(self, name: str, split: str) -> str:
+        """Return what a trained model is made of: fingerprint and row digest."""
+        return f"{self.model_fingerprint(name)}-{self.model_rows(name, split)}"
 
     def evaluation_fingerprint(self, name: str, evaluation: str, split: str) -> str:
         """Identify one model's evaluation: protocol, test rows, prompts, code."""

@@ -49,6 +49,7 @@ def predict(
     method = load(model, card, spec, device)
     stores = ClipStores(spec.stores, method.stores(method.recipe, spec.protocol, "predict"))
     _check_features(stores, card)
+    method.check_stores(stores)
     clips = list({clip.id: clip for clip, _ in spec.rows}.values())
     states = {clip.id: stores.why_not(clip.id) for clip in clips}
     scored = _scores(method, stores, [c for c in clips if states[c.id] is None], card, spec, device)
@@ -165,5 +166,5 @@ def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[s
         "parameters": dict(card.parameters),
         "selection": card.selection,
         "trained_on": card.dataset,
-        "fingerprint": card.fingerprint,
+        "made_of": [card.fingerprint, spec.fingerprint],
     }

@@ -63,17 +63,15 @@ class ReportConfig(StrictModel):
     )
 
 
+_VARIANTS: dict[str, Any] = {
+    name: (
+        dict[Name, stages.get(name).config],  # type: ignore[misc]
+        Field(default_factory=dict, description=f"variants of {name}"),
+    )
+    for name in stages.NAMES
+}
 StagesConfig: Any = create_model(
-    "StagesConfig",
-    __base__=StrictModel,
-    __doc__="Named variants of every stage.",
-    **{
-        name: (
-            dict[Name, stages.get(name).config],  # type: ignore[misc]
-            Field(default_factory=dict, description=f"variants of {name}"),
-        )
-        for name in stages.NAMES
-    },
+    "StagesConfig", __base__=StrictModel, __doc__="Named variants of every stage.", **_VARIANTS
 )
 
 
@@ -94,7 +92,7 @@ class Settings(StrictModel):
     comparisons: list[ComparisonConfig] = Field(
         default_factory=list, description="paired comparisons to print"
     )
-    report: ReportConfig = Field(default_factory=ReportConfig, description="the report")
+    report: ReportConfig = Field(ReportConfig(), description="the report")
 
 
 def load(path: Path) -> Settings:

@@ -112,6 +112,7 @@ def _number(seed: int, key: str, epoch: int = FIRST_EPOCH) -> int:
 def _training_data(method: Method[Any], spec: TrainSpec) -> tuple[ClipDataset, dict[str, int]]:
     """Return the usable clips of the training part and how many were left out, by status."""
     stores = ClipStores(spec.stores, method.stores(method.recipe, spec.protocol, "train"))
+    method.check_stores(stores)
     clips = part(spec.clips, spec.parts, "train")
     if spec.protocol != "zero_shot":
         clips = labelled(clips, spec.task, spec.labels)

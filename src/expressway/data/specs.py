@@ -61,6 +61,7 @@ class PredictSpec:
         stores: stage name -> its shard tables.
         labels: class names to choose from, in order; empty: those of the model.
         prompts: class name -> texts; empty: those that the model was trained with.
+        fingerprint: identity of test rows, prompts and code as the workflow computed it.
     """
 
     evaluation: str
@@ -73,3 +74,4 @@ class PredictSpec:
     prompts: Prompts = field(default_factory=dict)
     prompt_set: str | None = None
     batch_size: int = 256
+    fingerprint: str = ""

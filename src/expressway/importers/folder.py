@@ -106,10 +106,10 @@ def segments(row: dict[str, str], root: Path, seconds: float) -> list[dict[str, 
 
     A recording that cannot be probed stays one row, so that it is reported and not lost.
     """
-    from expressway.media.probe import probe
+    from expressway.media.probe import facts
 
     try:
-        duration = probe(root / row["path"]).duration or 0.0
+        duration = facts(root / row["path"]).duration or 0.0
     except RowFailure:
         return [row]
     count = max(1, -int(-duration // seconds))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from expressway.config import StrictModel
-from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
 from expressway.errors import ConfigError
 
 Phase = Literal["train", "predict"]
@@ -154,6 +154,9 @@ class Method(nn.Module, abc.ABC, Generic[R]):
     def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
         """Return the stores that this recipe reads under a protocol in a phase."""
         return cls.needs[phase]
+
+    def check_stores(self, stores: ClipStores) -> None:
+        """Raise ConfigError when a store was made otherwise than the recipe needs."""
 
     @abc.abstractmethod
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:

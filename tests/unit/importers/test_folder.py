@@ -1,5 +1,6 @@
 """Importing a folder: every file becomes a row, odd names keep working, rows are only appended."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from expressway.errors import ManifestError
 from expressway.importers import folder
 from expressway.importers.write import write
 from expressway.manifest import DatasetConfig, read_manifest
+from expressway.media.subprocesses import ffmpeg_binary
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +99,18 @@ def test_nothing_found_says_what_was_expected(tmp_path, kind):
 def test_missing_folder(tmp_path):
     with pytest.raises(ManifestError, match="no such folder"):
         folder.scan(tmp_path / "nowhere")
+
+
+def test_long_recordings_are_cut_and_keep_their_video(tmp_path):
+    root = make(tmp_path, "text.mp4")
+    source = "testsrc=size=64x64:rate=10"
+    command = [ffmpeg_binary(), "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", source]
+    subprocess.run([*command, "-t", "5", str(root / "long.mp4")], check=True)
+    write("mine", folder.scan(root, segment=2.0), 256)
+    clips = manifest("mine")
+    assert [(c.id, c.video, c.start, c.end) for c in clips] == [
+        ("long-0000", "long", 0.0, 2.0),
+        ("long-0001", "long", 2.0, 4.0),
+        ("long-0002", "long", 4.0, 5.0),
+        ("text", "text", None, None),
+    ]

@@ -8,7 +8,7 @@ import torch
 from feature_world import DIM, LABELS
 from safetensors.torch import save_file
 
-from expressway import backbones, methods, prediction
+from expressway import backbones, methods, prediction, training
 from expressway.data.cards import ModelCard
 from expressway.data.clips import Batch, ClipStores
 from expressway.data.samplers import generator
@@ -233,6 +233,18 @@ def test_published_needs_unnormalised_squashed_features(tmp_path) -> None:
             method(published=True).check_stores(stores)
     with pytest.raises(ConfigError, match="set published: true"):
         method().check_stores(stored_features(tmp_path / "c", **RELEASED_PIXELS))
+
+
+def test_training_and_prediction_refuse_other_pixels_than_the_releases(world, tmp_path) -> None:
+    recipe = {**feature_world.SMALL["expclip"], "published": True}
+    spec = world.train_spec("expclip", recipe=recipe)
+    with pytest.raises(ConfigError, match="published: true needs visual_features made with"):
+        training.train(spec, tmp_path / "out", tmp_path / "state")
+    torch.save({"mlp.weight": torch.zeros(8, DIM)}, tmp_path / "head.pth")
+    out = methods.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
+    with pytest.raises(ConfigError, match="published: true needs visual_features made with"):
+        prediction.predict(out, world.predict_spec(), tmp_path / "p.parquet")
+    assert not (tmp_path / "p.parquet").exists()
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
