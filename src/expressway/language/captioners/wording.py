@@ -187,10 +187,10 @@ def _when(movement: Movement, times: Sequence[float]) -> str:
 
 def _clause(rng: np.random.Generator, movement: Movement) -> str:
     clause = _pick(rng, CLAUSES[movement.name])
-    if movement.side != "both" and movement.name != "corner_tighten":
-        clause += f" on the {movement.side} side only"
     if movement.name != "talk" and "wide" not in clause:
         clause += _degree(rng, movement.strength)
+    if movement.side != "both" and movement.name != "corner_tighten":
+        clause += f" on the {movement.side} side only"
     if movement.name == "lip_corners_up" and movement.side == "both":
         clause += ", a broad smile," if movement.strength >= BROAD_SMILE else ", a smile,"
     return clause
