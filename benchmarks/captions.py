@@ -2,7 +2,11 @@
 
     python benchmarks/captions.py agree --seed 31 --clips 160   recall and precision per unit
     python benchmarks/captions.py fit --seed 7 --clips 160      how far units shift distances
-    python benchmarks/captions.py cost --clips 64               seconds per 1000 clips
+    python benchmarks/captions.py cost --clips 64               processor seconds per 1000 clips
+
+`cost` is what this program spends itself: measuring and wording for action_units; for a server,
+reading crops, encoding them and waiting for a loopback server that answers at once. What a model
+behind it takes depends on the model and comes on top.
 
 Clips are rendered, decoded, and their faces found and measured by the real stages. A unit counts
 as shown in a clip when its true intensity reaches 0.5 in some frame (blinks, talk and other
@@ -11,11 +15,15 @@ Seeds 7 and 2026 were used to choose the captioner's constants; claims need anot
 """
 
 import argparse
+import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -56,13 +64,52 @@ def prepare(folder: Path, clips: list[Clip], cores: int) -> Path:
     return folder / "landmarks.parquet"
 
 
-def describe(folder: Path, clips: list[Clip], store: Path) -> tuple[ShardReader, float]:
+def describe(
+    folder: Path, clips: list[Clip], store: Path, config: captions.CaptionsConfig
+) -> tuple[ShardReader, float]:
     """Run the captions stage; return its store and the processor seconds that it took."""
-    inputs = {"landmarks": Source(path=store)}
+    inputs = {stage: Source(path=store) for stage in config.upstream()}
     output = folder / "captions.parquet"
     start = time.process_time()
-    run(Job(captions.STAGE, captions.CaptionsConfig(), clips, folder, inputs, output, {}))
+    run(Job(captions.STAGE, config, clips, folder, inputs, output, {}))
     return ShardReader(output), time.process_time() - start
+
+
+class Ready(BaseHTTPRequestHandler):
+    """A chat server that has its answer ready."""
+
+    answer = json.dumps({"choices": [{"message": {"content": "The brows go up."}}]}).encode()
+
+    def do_POST(self) -> None:
+        """Read the request and answer it."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.answer)))
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def serve(pipe: Connection) -> None:
+    """Run the server in a process of its own; tell its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ready)
+    pipe.send(server.server_port)
+    server.serve_forever()
+
+
+def served(folder: Path, clips: list[Clip]) -> float:
+    """Return the processor seconds of captioning through a server, without the server's own."""
+    here, there = Pipe()
+    process = Process(target=serve, args=[there], daemon=True)
+    process.start()
+    options = {"base_url": f"http://127.0.0.1:{here.recv()}/v1", "model": "ready"}
+    config = captions.CaptionsConfig.model_validate({"captioner": "openai", "openai": options})
+    try:
+        return describe(folder, clips, folder / "faces.parquet", config)[1]
+    finally:
+        process.terminate()
 
 
 def intensities(path: Path) -> Iterator[np.ndarray]:
@@ -143,10 +190,10 @@ def show(what: str, folder: Path, clips: list[Clip], store: Path, truth: Path) -
     if what == "fit":
         print_fit(store, truth)
         return
-    found, seconds = describe(folder, clips, store)
+    found, seconds = describe(folder, clips, store, captions.CaptionsConfig())
     if what == "cost":
-        per_thousand = seconds / len(clips) * 1000
-        print(f"action_units: {per_thousand:.1f} processor seconds per 1000 clips of 1 to 2 s")
+        for name, spent in (("action_units", seconds), ("openai", served(folder, clips))):
+            print(f"{name}: {spent / len(clips) * 1000:.1f} processor seconds per 1000 clips")
         return
     print_agreement(agreement(found, truth))
     for index in range(3):
