@@ -5,7 +5,7 @@ runs as in a job, through the stage runner: probe, decode, choose, encode as JPE
 starting its worker, once a shard, is part of the time.
 Repeats of both are interleaved, so that what else the machine does hits both.
 
-    python benchmarks/frames.py [--clips 48] [--repeats 3]
+    python benchmarks/frames.py [--clips 128] [--repeats 3]
 """
 
 import argparse
@@ -107,7 +107,7 @@ def scaling(folder: Path, arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Measure against bare ffmpeg on one core, then two workers against one on two cores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=48, help="clips per shard")
+    parser.add_argument("--clips", type=int, default=128, help="clips per shard")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats")
     arguments = parser.parse_args()
     available = sorted(os.sched_getaffinity(0))
