@@ -7,9 +7,10 @@ set aside (``NAME.stale``), since Snakemake without a record could take it for c
 """
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from expressway.datasets import shard_path
 from expressway.errors import ExpresswayError, StoreError
+from expressway.graph import ADOPTING
 from expressway.plan import Plan
 from expressway.store import read_footer
 
@@ -54,12 +56,11 @@ def adopt(plan: Plan, accept: Sequence[str] = ()) -> Adopted:
         for stage, variant in plan.stores(dataset):
             for shard in plan.dataset(dataset).shards:
                 _judge_shard(plan, (dataset, stage, variant, shard), accept, found)
-        found.current += [path for path in plan.coverage_paths(dataset) if Path(path).exists()]
+        _judge_coverage(plan.coverage_paths(dataset), found)
     for model in plan.settings.models:
         for split, seed in plan.split_seeds(model):
             _judge_model(plan, model, split, seed, found)
-    if not found.stale:
-        found.current += _pages(plan)
+    _sort(_pages(plan), not found.stale, found)
     for path in found.stale:
         Path(path).rename(path + ASIDE)
     _touch(found.current)
@@ -102,6 +103,14 @@ def _judge_shard(
         found.stale[path] = f"code or configuration changed (or: adopt --accept {stage})"
 
 
+def _judge_coverage(paths: Sequence[str], found: Adopted) -> None:
+    """A store's coverage is as current as its shards; left in place it would hide their absence."""
+    for path in paths:
+        if Path(path).exists():
+            store = path.removesuffix("coverage.json")
+            _sort([path], not any(each.startswith(store) for each in found.stale), found)
+
+
 def _judge_model(plan: Plan, model: str, split: str, seed: int, found: Adopted) -> None:
     """Judge a trained model by its card, then its predictions by their footers."""
     folder = Path(f"results/models/{model}/{split}-seed{seed}")
@@ -133,21 +142,32 @@ def _sort(files: Sequence[str], current: bool, found: Adopted) -> None:
     if current:
         found.current += files
     else:
-        found.stale |= dict.fromkeys(files, "made of something else")
+        found.stale |= dict.fromkeys(files, "made of something else, or of something stale")
 
 
-def _pages(plan: Plan) -> Iterator[str]:
+def _pages(plan: Plan) -> list[str]:
+    """Return what is computed from everything: comparisons, tables, the report."""
     tables = [str(path) for path in sorted(Path("results/tables").glob("*.*"))]
     pages = [*plan.comparison_paths, *tables, "results/report/index.html"]
-    yield from (path for path in pages if Path(path).exists())
+    return [path for path in pages if Path(path).exists()]
 
 
 def _touch(paths: Sequence[str]) -> None:
-    """Let Snakemake touch and record exactly these files, in its own order."""
+    """Let Snakemake touch and record exactly these files, in its own order.
+
+    Forced, since files whose times happen to be in order would get no record otherwise.
+    """
     if not paths:
         return
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--touch", "--quiet", "all"]
-    done = subprocess.run([*command, "--", *paths], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--touch", "--force"]
+    environment = {**os.environ, ADOPTING: "1"}
+    done = subprocess.run(
+        [*command, "--quiet", "progress", "--", *paths],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise ExpresswayError(f"snakemake --touch failed:\n{done.stderr[-2000:]}")
 

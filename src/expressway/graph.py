@@ -19,10 +19,12 @@ from expressway.plan import Plan
 from expressway.provenance import code_fingerprint, digest
 
 CONFIG_FILE = Path("config/config.yaml")
+# Set by `expressway adopt` for the run of Snakemake that makes the records.
+ADOPTING = "EXPRESSWAY_ADOPTING"
 InputFunction = Callable[[Any], list[str]]
 
 
-def workflow_graph(config: dict[str, Any], main: bool, touch: bool) -> "Graph":
+def workflow_graph(config: dict[str, Any], main: bool) -> "Graph":
     """Return the graph of a workflow, and tell its jobs which python and configuration to use.
 
     Jobs call ``python``: the one that runs the workflow, unless a conda environment takes over.
@@ -31,7 +33,6 @@ def workflow_graph(config: dict[str, Any], main: bool, touch: bool) -> "Graph":
     Args:
         config: Snakemake's configuration: the file, with whatever the command line changed.
         main: False in the jobs that a cluster runs, which need not check all files again.
-        touch: Snakemake only touches and records files, as ``expressway adopt`` makes it do.
 
     Raises:
         ConfigError, ManifestError: all problems at once, before any job starts.
@@ -39,7 +40,7 @@ def workflow_graph(config: dict[str, Any], main: bool, touch: bool) -> "Graph":
     graph = Graph(schema.check(config, str(CONFIG_FILE)))
     if main:
         graph.check_files()
-        if not touch:
+        if ADOPTING not in os.environ:
             _check_records()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["EXPRESSWAY_CONFIG"] = _config_file(config)

@@ -43,7 +43,6 @@ def test_repro_skips_runs_and_a_clone_adopts(versioned, tmp_path):
     folder = tmp_path / "clone"
     versioned.run("git", "clone", "-q", versioned.folder, folder)
     clone = type(versioned)(folder)
-    shutil.copytree(versioned.folder / "videos", folder / "videos")
     dvc(clone, "pull", "-q")
     # frames and faces are not in the cache: they are large, and can be made again
     assert not (folder / "results/tiny/faces").exists()
