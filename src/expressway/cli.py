@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 import_app = typer.Typer(help="Make or extend a data set from files on disk.", no_args_is_help=True)
 demo_app = typer.Typer(help="The demo world: faces that we render.", no_args_is_help=True)
+captions_app = typer.Typer(help="Captions: look before you train on them.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
+app.add_typer(captions_app, name="captions")
 app.add_typer(demo_app, name="demo")
 
 ConfigOption = Annotated[
@@ -276,6 +278,23 @@ def import_table(
     from expressway.importers import table as importer
 
     _imported(name, importer.scan(file, root, label, target, segment), shard_size)
+
+
+@captions_app.command("audit")
+def captions_audit(
+    dataset: Annotated[str, typer.Option(help="data set")],
+    variant: Annotated[str, typer.Option(help="variant of captions")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
+    clips: Annotated[int, typer.Option(help="clips to show")] = 24,
+    seed: Annotated[int, typer.Option(help="which clips are drawn")] = 0,
+    task: Annotated[str, typer.Option(help="label that captions should not give away")] = "emotion",
+    scheme: Annotated[str, typer.Option(help="split scheme of the leak audit")] = "folds",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Write a page of random clips with film strip, raw and refined caption, and the leak audit."""
+    from expressway import jobs
+
+    print(jobs.audit_captions(_plan(config), dataset, variant, out, clips, seed, task, scheme))
 
 
 @demo_app.command("create")

@@ -8,6 +8,7 @@ from typing import Any
 from expressway import coverage, devices, stages
 from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
+from expressway.manifest import parts, split_names
 from expressway.plan import Plan
 from expressway.provenance import package_versions
 from expressway.stage import Job, Runtime, run
@@ -244,6 +245,26 @@ def report(plan: Plan, out: Path, dataset: str | None = None) -> Path:
         versions=package_versions(REPORTED_PACKAGES),
     )
     return reporting.build(spec, out)
+
+
+def audit_captions(
+    plan: Plan,
+    dataset: str,
+    variant: str,
+    out: Path | None,
+    clips: int,
+    seed: int,
+    task: str,
+    scheme: str,
+) -> Path:
+    """Write the page on which a person checks captions; return the file."""
+    from expressway.reporting.captions_page import AuditSpec, build
+
+    rows = plan.dataset(dataset).splits
+    folds = [parts(rows, scheme, split) for split in split_names(rows, scheme)]
+    shown, thumbnails = _report_dataset(plan, dataset), plan.settings.report.thumbnails
+    spec = AuditSpec(shown, variant, task, folds, clips, seed, thumbnails)
+    return build(spec, out or Path(f"results/{dataset}/captions/{variant}/audit.html"))
 
 
 def _report_dataset(plan: Plan, name: str) -> Any:
