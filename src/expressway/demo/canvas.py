@@ -3,6 +3,8 @@
 Points are float arrays (n, 2) in pixels; colours are RGB.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,21 @@ from expressway.demo.units import FloatArray
 Image = NDArray[Any]
 _SHIFT = 5
 _ONE = 1 << _SHIFT
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Draw on one core: arrays this small only lose by being shared among threads."""
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def fixed(points: FloatArray) -> NDArray[np.int32]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from expressway import store
-from expressway.demo.canvas import Image
+from expressway.demo.canvas import Image, one_thread
 from expressway.demo.dynamics import FPS
 from expressway.demo.face import draw
 from expressway.demo.units import UNIT_NAMES, FloatArray
@@ -76,6 +76,11 @@ def render(seed: int, name: str, path: Path) -> FloatArray:
         Intensities (frames, 17), float32, of the frames in the file.
     """
     prefix, number = number_of(name)
+    with one_thread():
+        return _render(seed, prefix, number, path)
+
+
+def _render(seed: int, prefix: str, number: int, path: Path) -> FloatArray:
     if prefix == "demo":
         shown = performance(seed, number)
         encode(frames(shown), path)
