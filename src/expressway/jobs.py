@@ -260,8 +260,7 @@ def audit_captions(
     """Write the page on which a person checks captions; return the file."""
     from expressway.reporting.captions_page import AuditSpec, build
 
-    rows = plan.dataset(dataset).splits
-    folds = [parts(rows, scheme, split) for split in split_names(rows, scheme)]
+    folds = _folds(plan, dataset, scheme)
     shown, thumbnails = _report_dataset(plan, dataset), plan.settings.report.thumbnails
     spec = AuditSpec(shown, variant, task, folds, clips, seed, thumbnails)
     return build(spec, out or Path(f"results/{dataset}/captions/{variant}/audit.html"))
@@ -274,7 +273,21 @@ def _report_dataset(plan: Plan, name: str) -> Any:
         (stage, variant): [Path(path) for path in plan.store_paths(name, stage, variant)]
         for stage, variant in plan.stores(name)
     }
-    return ReportDataset(name, plan.dataset(name).clips, stores)
+    data = plan.dataset(name)
+    return ReportDataset(
+        name=name,
+        manifest=data.clips,
+        stores=stores,
+        truth=[Path(truth_path(data.root, shard)) for shard in data.shards],
+        task=next(iter(data.config.labels), None),
+        folds=_folds(plan, name, next((row.scheme for row in data.splits), "")),
+    )
+
+
+def _folds(plan: Plan, name: str, scheme: str) -> list[dict[str, str]]:
+    """Return one mapping per split of a scheme: clip id -> part."""
+    rows = plan.dataset(name).splits
+    return [parts(rows, scheme, split) for split in split_names(rows, scheme)]
 
 
 def _cards(plan: Plan) -> list[Path]:

@@ -19,12 +19,17 @@ class ReportDataset:
     """One data set: its clips in manifest order and the shard tables made from them.
 
     `stores` maps (stage, variant) to the shard paths in shard order; a path that does not
-    exist yet is reported as not computed.
+    exist yet is reported as not computed. `truth` are tables of the action units that a renderer
+    drew; those that exist are read. `task` is the label that captions should not give away,
+    `folds` one mapping per fold, clip id -> train, validation or test, on which that is tried.
     """
 
     name: str
     manifest: Sequence[Clip]
     stores: Mapping[tuple[str, str], Sequence[Path]]
+    truth: Sequence[Path] = ()
+    task: str | None = None
+    folds: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class OpenDataset:
         keys = sorted(dataset.stores, key=lambda key: (_rank(key[0]), key[0]))
         paths = {key: [p for p in dataset.stores[key] if p.exists()] for key in keys}
         self.stores = {key: Store(found) for key, found in paths.items()}
+        self.truth = [path for path in dataset.truth if path.exists()]
+        self.task, self.folds = dataset.task, dataset.folds
 
     def first(self, stage: str) -> Store | None:
         """The first non-empty store of a stage, whatever its variant."""

@@ -6,7 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from expressway.errors import USABLE
 from expressway.manifest import Clip
 from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
 from expressway.reporting.results import Summary
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FRAMES = 6
 THUMB = 96
@@ -222,9 +225,21 @@ def thumbnail(encoded: bytes, label: str, marks: Markup) -> Markup:
     from PIL import Image
 
     with Image.open(io.BytesIO(encoded)) as image:
-        width, height = image.size
-        small = image.convert("RGB")
-        small.thumbnail((2 * THUMB, THUMB), Image.Resampling.LANCZOS)
+        return _svg(image.convert("RGB"), label, marks)
+
+
+def drawn_thumbnail(pixels: npt.NDArray[np.uint8], label: str) -> Markup:
+    """The same of an RGB picture (height, width, 3)."""
+    from PIL import Image
+
+    return _svg(Image.fromarray(pixels), label, Markup(""))
+
+
+def _svg(small: "Image", label: str, marks: Markup) -> Markup:
+    from PIL.Image import Resampling
+
+    width, height = small.size
+    small.thumbnail((2 * THUMB, THUMB), Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=74)
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -10,7 +10,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from expressway.reporting import ReportSpec, coverage, figures, filmstrips, prose, provenance, text
+from expressway.language.agreement import VISIBLE_UNITS
+from expressway.language.captioners.movements import NEAREST_UNIT
+from expressway.reporting import (
+    ReportSpec,
+    captions,
+    coverage,
+    figures,
+    filmstrips,
+    prose,
+    provenance,
+    text,
+)
 from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.results import (
     RECALLS,
@@ -24,6 +35,7 @@ from expressway.reporting.results import (
 from expressway.reporting.tables import metric_names, number
 
 RECALL_COLUMNS = 8
+MOVEMENTS = {unit: name for name, unit in NEAREST_UNIT.items()}
 
 
 @dataclass(frozen=True)
@@ -47,15 +59,17 @@ class DatasetView:
     found: list[filmstrips.Found] | None
     statuses: dict[str, int]
     strips: list[filmstrips.Strip]
+    told: list[captions.Told]
 
 
 def render(spec: ReportSpec) -> str:
     """The whole page as text."""
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(**_context(spec))
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates that escape whatever comes from outside, with the filters that pages share."""
     environment = Environment(
         loader=PackageLoader("expressway.reporting"),
         autoescape=True,
@@ -85,7 +99,7 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
     variants = provenance.variants(datasets)
     models = provenance.models(spec.models)
     times = coverage.rule_times(spec.benchmarks)
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     return {
         "spec": spec,
         "summaries": summaries,
@@ -99,13 +113,16 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
         "methods": prose.paragraph(datasets, variants, summaries, models, spec.versions),
         "works": prose.works(variants, summaries),
         "recall_columns": RECALL_COLUMNS,
+        "movements": MOVEMENTS,
+        "visible_units": VISIBLE_UNITS,
         "style": style,
         "script": script,
         "policy": policy(style, script),
     }
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file beside the templates."""
     folder = resources.files("expressway.reporting") / "templates"
     return (folder / name).read_text(encoding="utf-8")
 
@@ -208,4 +225,5 @@ def _view(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool) 
         found=None if evaluated else filmstrips.found(dataset),
         statuses=filmstrips.found_statuses(dataset),
         strips=[] if evaluated else filmstrips.found_strips(dataset, thumbnails),
+        told=captions.told(dataset, thumbnails),
     )
