@@ -274,12 +274,13 @@ def _report_dataset(plan: Plan, name: str) -> Any:
         for stage, variant in plan.stores(name)
     }
     data = plan.dataset(name)
+    labelled = Counter(task for clip in data.clips for task in clip.labels)
     return ReportDataset(
         name=name,
         manifest=data.clips,
         stores=stores,
         truth=[Path(truth_path(data.root, shard)) for shard in data.shards],
-        task=next(iter(data.config.labels), None),
+        task=max(data.config.labels, key=labelled.__getitem__, default=None),
         folds=_folds(plan, name, next((row.scheme for row in data.splits), "")),
     )
 

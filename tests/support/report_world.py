@@ -1,7 +1,8 @@
 """A small world on disk in the stores' real formats: clips, shards, evaluations, benchmarks."""
 
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from expressway.faces.parsing import encode_mask
 from expressway.manifest import Clip
 from expressway.reporting import ReportDataset, ReportSpec
 from expressway.store import (
@@ -17,6 +19,7 @@ from expressway.store import (
     blobs,
     frame_array,
     frame_list,
+    to_arrow,
     write_json,
     write_table,
 )
@@ -131,10 +134,49 @@ def landmarks_row(index: int) -> dict[str, Any]:
     }
 
 
+CAPTIONS_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("raw", "refined")),
+        pa.field("flags", pa.list_(pa.string())),
+        *(pa.field(name, pa.string()) for name in ("measurements", "model", "prompt_id")),
+        pa.field("decoding", pa.string()),
+    ]
+)
+PARSING_SCHEMA = pa.schema([frame_list("source_index", "int32"), blobs("masks")])
+TRUTH_SCHEMA = pa.schema([pa.field("clip_id", pa.string()), frame_array("intensities", "f4", 2)])
+
+
+def captions_row(index: int) -> dict[str, Any]:
+    """A raw text that names the label; every fourth clip moves lip corners and jaw."""
+    names = ("lip_corners_up", "jaw_drop") if index % 4 == 0 else ()
+    apex = {"seconds": 0.08, "frame": 2}
+    movements = [{"name": name, "strength": 0.75, "apex": apex} for name in names]
+    strengths = {name: 0.75 * bool(names) for name in ("lip_corners_up", "jaw_drop")}
+    return {
+        "raw": f"A face of {LABELS[index % len(LABELS)]}: the jaw drops.",
+        "refined": "The jaw drops.",
+        "flags": [],
+        "measurements": json.dumps({"movements": movements, "strengths": strengths}),
+        "model": "tiny-captioner",
+        "prompt_id": None,
+        "decoding": "{}",
+    }
+
+
+def parsing_row(index: int) -> dict[str, Any]:
+    """Label maps of nothing but skin."""
+    skin = encode_mask(np.ones((112, 112), np.uint8))
+    return {"source_index": np.arange(FRAMES, dtype=np.int32), "masks": [skin] * FRAMES}
+
+
 STAGES: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
     "frames": (FRAMES_SCHEMA, frames_row),
     "faces": (FACES_SCHEMA, faces_row),
     "landmarks": (LANDMARKS_SCHEMA, landmarks_row),
+}
+TOLD: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
+    "parsing": (PARSING_SCHEMA, parsing_row),
+    "captions": (CAPTIONS_SCHEMA, captions_row),
 }
 
 
@@ -152,22 +194,51 @@ class World:
     models: list[Path] = field(default_factory=list)
     comparisons: list[Path] = field(default_factory=list)
     benchmarks: list[tuple[str, Path]] = field(default_factory=list)
+    truth: list[Path] = field(default_factory=list)
+    task: str | None = None
+    folds: list[dict[str, str]] = field(default_factory=list)
 
     def write_stores(self, **states: dict[str, dict[str, Any]]) -> None:
-        """Write all three stores; `states` maps a stage to clip id -> changed columns."""
-        for stage in STAGES:
+        """Write the three stores of faces; `states` maps a stage to clip id -> changed columns."""
+        self._write(STAGES, states)
+
+    def write_captions(self, **states: dict[str, dict[str, Any]]) -> None:
+        """Write parsing and captions likewise, and four folds of persons for the leak audit."""
+        self._write(TOLD, states)
+        self.task = "emotion"
+        self.folds = [
+            {c.id: "test" if i // 4 == fold else "train" for i, c in enumerate(self.clips)}
+            for fold in range(4)
+        ]
+
+    def write_truth(self, units: tuple[str, str] = ("AU12", "AU26"), name: str = "00000") -> None:
+        """Write drawn units: the first in every eighth clip, the second in every second."""
+        shown = [np.tile(np.float32([i % 8 == 0, i % 2 == 0]), (5, 1)) for i in self.ordinals]
+        ids = pa.array([one.id for one in self.clips])
+        intensities = to_arrow(shown, TRUTH_SCHEMA.field("intensities"))
+        path = self.root / f"clips/{name}.truth.parquet"
+        table = pa.Table.from_arrays([ids, intensities], schema=TRUTH_SCHEMA)
+        write_table(path, table, {"units": list(units)})
+        self.truth.append(path)
+
+    @property
+    def ordinals(self) -> range:
+        return range(len(self.clips))
+
+    def _write(self, stages: Mapping[str, Any], states: dict[str, Any]) -> None:
+        for stage in stages:
             starts = range(0, len(self.clips), self.shard_size)
             self.stores[stage, "native"] = [self._shard(stage, s, states) for s in starts]
 
     def _shard(self, stage: str, start: int, states: dict[str, Any]) -> Path:
-        schema, make = STAGES[stage]
+        schema, make = {**STAGES, **TOLD}[stage]
         folder = self.root / f"results/{self.name}/{stage}/native"
         path = folder / f"{start // self.shard_size:05d}.parquet"
         footer = {
             "stage": stage,
             "variant": "native",
             "fingerprint": f"{stage}0123456789abcdef",
-            "config": {"detector": "mediapipe", "policy": "longest"},
+            "config": {"detector": "mediapipe", "policy": "longest", "faces": "native"},
             "packages": {"pillow": "1.2.3"},
         }
         with ShardWriter(path, schema, footer, images=True) as writer:
@@ -224,7 +295,10 @@ class World:
             self.benchmarks.append((rule, path))
 
     def dataset(self) -> ReportDataset:
-        return ReportDataset(self.name, tuple(self.clips), dict(self.stores))
+        stores = dict(self.stores)
+        return ReportDataset(
+            self.name, tuple(self.clips), stores, self.truth, self.task, self.folds
+        )
 
     def spec(self, **changes: Any) -> ReportSpec:
         values: dict[str, Any] = {
