@@ -14,11 +14,17 @@ from expressway.demo import render, world
 
 ROOT = Path(__file__).parents[3]
 SHA256 = {
-    "data/demo/manifest.csv": "472c7616da09827c43a8782852e9744beeb6481124854628a78da9584c2e8786",
-    "data/demo/splits.csv": "cd31461429e7bd504bddcea2438052a5aca3d346d8c65448304c66e7dd608178",
-    "data/demo_stills/manifest.csv": "0f476e85f9495568cf31361538ccc0347e870402dfb94aa4ad01a7a54e2b8538",
-    "data/demo/backbone/open_clip_config.json": "88cdaa8b3429be2fb82d91b6134074bef03152777e9888b274bf59309dac3553",
-    "data/demo/backbone/open_clip_model.safetensors": "ed172f6240e16ca91769c2556865aff5b54ddd14bbfd40e8f6fa368eab860b07",
+    "demo/manifest.csv": ("472c7616da09827c43a8782852e9744beeb6481124854628a78da9584c2e8786"),
+    "demo/splits.csv": ("cd31461429e7bd504bddcea2438052a5aca3d346d8c65448304c66e7dd608178"),
+    "demo_stills/manifest.csv": (
+        "0f476e85f9495568cf31361538ccc0347e870402dfb94aa4ad01a7a54e2b8538"
+    ),
+    "demo/backbone/open_clip_config.json": (
+        "88cdaa8b3429be2fb82d91b6134074bef03152777e9888b274bf59309dac3553"
+    ),
+    "demo/backbone/open_clip_model.safetensors": (
+        "ed172f6240e16ca91769c2556865aff5b54ddd14bbfd40e8f6fa368eab860b07"
+    ),
 }
 # Mean brightness of the frame in 4 by 4 fields, by (clip, frame). Not a hash of pixels: a
 # processor may round a shadow by one level.
@@ -46,7 +52,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("path", SHA256)
 def test_file_is_the_frozen_one(path: str) -> None:
-    assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == SHA256[path]
+    assert hashlib.sha256((ROOT / "data" / path).read_bytes()).hexdigest() == SHA256[path]
 
 
 def test_the_code_still_writes_the_frozen_tables(tmp_path: Path) -> None:
