@@ -308,6 +308,8 @@ def _benchmarks(dataset: str | None) -> list[tuple[str, Path]]:
 
 def _rule_of(path: Path) -> str:
     first = path.parts[0]
+    if path.stem == "coverage":
+        return "coverage"
     if first in ("models", "evaluations", "comparisons"):
         suffix = " (predict)" if path.name.endswith(".predict.tsv") else ""
         return {"models": "train", "evaluations": "evaluate", "comparisons": "compare"}[

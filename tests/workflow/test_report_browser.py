@@ -42,6 +42,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     world = World(root, [clip(i) for i in range(16)], lost={"clip-005"})
     world.write_stores()
+    world.write_captions()
+    world.write_truth()
     for model, guess in (("clip", "neutral"), ("emoclip", None)):
         for fold, clips in (("fold1", world.clips[:8]), ("fold2", world.clips[8:])):
             world.write_evaluation(model, fold, clips, lambda c, g=guess: g or c.labels["emotion"])
