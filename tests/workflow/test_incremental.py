@@ -21,6 +21,11 @@ def test_nothing_changed_nothing_to_do(project):
     assert project.jobs() == {}
 
 
+def test_snakemakes_own_report(project):
+    project.snakemake("--report", "snakemake.html")
+    assert "results/report/index.html" in (project.folder / "snakemake.html").read_text()
+
+
 def test_doorway_and_workflow_are_the_same(project):
     (project.folder / "results/report/index.html").unlink()
     jobs = project.jobs()
