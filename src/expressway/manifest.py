@@ -6,7 +6,6 @@ The manifest is the user's file: append-only, since the order of its rows decide
 import csv
 import io
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -382,17 +381,3 @@ def rows_digest(
         for clip in clips
     ]
     return digest(rows)
-
-
-def summary(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Return counts for people: clips, subjects, videos, clips per label."""
-    labels: dict[str, Counter[str]] = defaultdict(Counter)
-    for clip in clips:
-        for task, name in clip.labels.items():
-            labels[task][name] += 1
-    return {
-        "clips": len(clips),
-        "videos": len({clip.video for clip in clips}),
-        "subjects": len({clip.subject for clip in clips if clip.subject}),
-        "labels": {task: dict(counts) for task, counts in labels.items()},
-    }
