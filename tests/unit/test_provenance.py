@@ -1,10 +1,11 @@
 """Fingerprints: behaviour counts, prose does not; hashes are remembered, not guessed."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from expressway import provenance
+from expressway import provenance, training
 
 
 @pytest.fixture
@@ -51,6 +52,13 @@ def test_plumbing_does_not_count(package):
     before = fresh()
     (package / "store.py").write_text("x = 2\n")
     assert fresh() == before
+
+
+def test_every_file_of_training_counts_for_models():
+    folder = Path(training.__file__).parent
+    files = {f"expressway.training.{file.stem}" for file in folder.glob("*.py")}
+    files = files - {"expressway.training.__init__"} | {"expressway.training"}
+    assert files <= provenance.code_modules("expressway.training")
 
 
 def test_plumbing_is_what_the_design_lists():

@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 TEST_EPOCH = -1
+FIRST_EPOCH = 0
 
 
 def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
     """Return the random generator of one clip in one epoch (``TEST_EPOCH`` when testing)."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{key}".encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def torch_seed(seed: int, key: str, epoch: int = FIRST_EPOCH) -> int:
+    """Return a seed for torch's own generator."""
+    return int(generator(seed, epoch, key).integers(2**62))
 
 
 def every_kth(source_index: Indices, valid: NDArray[np.bool_], step: int) -> Indices:

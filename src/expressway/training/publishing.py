@@ -1,0 +1,64 @@
+"""What a finished run leaves behind: weights and card."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from expressway.backbones import Backbone
+from expressway.data.cards import WEIGHTS, ModelCard
+from expressway.data.specs import TrainSpec
+from expressway.methods.base import Method
+from expressway.provenance import package_versions
+from expressway.store import atomic_path
+from expressway.training.progress import count
+
+PACKAGES = ("expressway", "torch", "lightning", "open_clip_torch", "numpy")
+
+
+def publish(
+    method: Method[Any],
+    spec: TrainSpec,
+    backbone: Backbone,
+    out: Path,
+    selection: str,
+    clips: Mapping[str, int],
+    history: tuple[Mapping[str, float], ...],
+) -> Path:
+    """Write weights and card; the card last."""
+    from safetensors.torch import save_file
+
+    weights = {name: value.contiguous().cpu() for name, value in method.state_dict().items()}
+    with atomic_path(out / WEIGHTS) as temporary:
+        save_file(weights, temporary)
+    trainable = count(p for p in method.parameters() if p.requires_grad)
+    frozen = count(p for p in method.parameters() if not p.requires_grad)
+    ModelCard(
+        model=spec.model,
+        method=spec.method,
+        recipe=method.recipe.model_dump(mode="json"),
+        backbone={
+            "model": spec.backbone,
+            "sha256": backbone.sha256,
+            "dim": backbone.dim,
+            "logit_scale": backbone.logit_scale,
+        },
+        labels=spec.labels,
+        protocol=spec.protocol,
+        task=spec.task,
+        dataset=spec.dataset,
+        split=spec.split,
+        seed=spec.seed,
+        selection=selection,
+        parameters={
+            "trainable": trainable,
+            "total": trainable + frozen + count(backbone.model.parameters()),
+        },
+        prompts=dict(spec.prompts),
+        prompt_set=spec.prompt_set,
+        stores=dict(spec.provenance),
+        clips=clips,
+        packages=package_versions(PACKAGES),
+        fingerprint=spec.fingerprint,
+        history=history,
+    ).write(out)
+    return out
