@@ -1,7 +1,8 @@
-"""A small world of cached features: real stores and a real (random) CLIP, no pixels.
+"""A small world: real stores and a real (random) CLIP.
 
-Every class has a direction in feature space, so that methods can learn something. Among the
-clips are one without a face, one without captions and one without a label.
+Every class has a direction in feature space and a mouth in the drawn faces, so that methods can
+learn something. Among the clips are one without a face, one without landmarks and parsing, one
+without captions and one without a label.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import picture_stores
 import pyarrow as pa
 
 from expressway.data.specs import PredictSpec, TrainSpec
@@ -21,6 +23,7 @@ DIM = 16
 CLIPS, SUBJECTS, SHARD = 48, 8, 16
 NO_FACE, NO_CAPTION, NO_LABEL = "clip-05", "clip-07", "clip-11"
 NO_FACE_IN_TRAINING = "clip-12"
+NO_LANDMARKS = "clip-09"
 SMALL = {
     "emoclip": {"depth": 1, "heads": 2, "head_dim": 4, "mlp_dim": 8, "frames": 6, "epochs": 4,
                 "batch_size": 16, "learning_rate": 0.01, "optimiser": "adamw",
@@ -99,6 +102,7 @@ def make(folder: Path) -> FeatureWorld:
     features = {c.id: _features(c, directions, random) for c in clips}
     texts = {c.id: _texts(c, directions, random) for c in clips}
     teacher = {c.id: _teacher(c, features[c.id], directions) for c in clips}
+    pictures = {c.id: _pictures(c, features[c.id]) for c in clips}
     stores = {
         "visual_features": _write(folder, "visual_features", clips, features, _FEATURES, backbone),
         "text_embeddings": _write(folder, "text_embeddings", clips, texts, _TEXTS, backbone),
@@ -106,6 +110,9 @@ def make(folder: Path) -> FeatureWorld:
             folder, "teacher_embeddings", clips, teacher, _TEACHER, backbone
         ),
     }
+    for stage, schema in picture_stores.SCHEMAS.items():
+        rows = {clip_id: found[stage] for clip_id, found in pictures.items()}
+        stores[stage] = _write(folder, stage, clips, rows, schema, backbone)
     return FeatureWorld(folder, clips, parts, stores, backbone)
 
 
@@ -175,6 +182,17 @@ def _teacher(clip: Clip, features: dict[str, Any], directions: np.ndarray) -> di
     }
 
 
+def _pictures(clip: Clip, features: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Stage -> row of the image stores, of the same frames as the features."""
+    if features["status"] != "ok":
+        return dict.fromkeys(picture_stores.SCHEMAS, features)
+    smile = LABELS.index(clip.labels.get("emotion", LABELS[0])) - 1.0
+    rows = picture_stores.rows(features, smile, np.random.default_rng(int(clip.id[-2:])))
+    if clip.id == NO_LANDMARKS:
+        rows |= dict.fromkeys(("landmarks", "parsing"), picture_stores.LOST)
+    return rows
+
+
 _FEATURES = pa.schema(
     [
         frame_list("source_index", "int32"),
@@ -203,7 +221,8 @@ def _write(
     for start in range(0, len(clips), SHARD):
         path = folder / stage / f"{start // SHARD:05d}.parquet"
         footer = {"stage": stage, "config": {"backbone": backbone}, "fingerprint": "f"}
-        with ShardWriter(path, schema, footer) as writer:
+        images = stage in ("faces", "parsing")
+        with ShardWriter(path, schema, footer, images=images) as writer:
             for clip in clips[start : start + SHARD]:
                 writer.write({"clip_id": clip.id, **rows[clip.id]})
         paths.append(path)
