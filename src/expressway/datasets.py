@@ -5,17 +5,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expressway import schema
+from expressway.config import nearest
+from expressway.errors import ConfigError
 from expressway.manifest import (
+    ClassScheme,
     Clip,
     DatasetConfig,
     SplitRow,
+    parts,
     read_manifest,
     read_splits,
     shard_names,
     shard_rows,
+    split_names,
 )
 from expressway.provenance import HashLedger
 from expressway.schema import Settings
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        parts: clip id -> ``train | validation | test``.
+        known: the classes that training may see, in the data set's order; None: all.
+    """
+
+    name: str
+    parts: Mapping[str, str]
+    known: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,38 @@ class Dataset:
         """Return the clips of one shard."""
         return list(shard_rows(self.clips, self.config.shard_size, shard))
 
+    def split_names(self, scheme: str) -> list[str]:
+        """Return the names of the splits of a scheme of clips, or of one of classes."""
+        classes = self.config.class_schemes.get(scheme)
+        if classes is None:
+            return split_names(self.splits, scheme)
+        return [_joined(name, each, bases) for name, each, bases in self._class_splits(classes)]
+
+    def split(self, scheme: str, name: str) -> Split:
+        """Return one split; under a class scheme without the training clips of unknown classes."""
+        classes = self.config.class_schemes.get(scheme)
+        if classes is None:
+            return Split(name, parts(self.splits, scheme, name))
+        known_name, base = {
+            _joined(known, each, bases): (known, each)
+            for known, each, bases in self._class_splits(classes)
+        }[name]
+        allowed = classes.known[known_name]
+        known = tuple(n for n in self.config.labels[classes.task] if n in allowed)
+        labels = {clip.id: clip.labels.get(classes.task) for clip in self.clips}
+        members = parts(self.splits, classes.scheme, base)
+        kept = {i: p for i, p in members.items() if p == "test" or labels.get(i) in known}
+        return Split(name, kept, known)
+
+    def _class_splits(self, classes: ClassScheme) -> list[tuple[str, str, int]]:
+        """Return (name of the class split, split of the clips, how many of the latter)."""
+        bases = classes.splits or split_names(self.splits, classes.scheme)
+        return [(name, base, len(bases)) for base in bases for name in classes.known]
+
+
+def _joined(name: str, base: str, bases: int) -> str:
+    return name if bases == 1 else f"{name}-{base}"
+
 
 def read_dataset(settings: Settings, name: str) -> Dataset:
     """Return a data set with its tables read and checked.
@@ -53,7 +104,31 @@ def read_dataset(settings: Settings, name: str) -> Dataset:
     config = schema.dataset_config(settings, name)
     clips = read_manifest(Path(config.manifest), config)
     splits = read_splits(Path(config.splits), clips) if config.splits else []
+    found = _class_scheme_problems(config, splits)
+    if found:
+        raise ConfigError("\n".join(f"data set {name}: {problem}" for problem in found))
     return Dataset(name, config, clips, splits, _contents(name, config, clips))
+
+
+def _class_scheme_problems(config: DatasetConfig, splits: list[SplitRow]) -> list[str]:
+    """Return one line per name in ``class_schemes`` that leads nowhere."""
+    found = []
+    schemes = {row.scheme for row in splits}
+    for name, classes in config.class_schemes.items():
+        where = f"class_schemes.{name}"
+        if name in schemes:
+            found.append(f"{where}: a scheme of the clips has this name; choose another")
+        if classes.scheme not in schemes:
+            hint = nearest(classes.scheme, schemes)
+            found.append(f"{where}.scheme: no {classes.scheme!r} in the split file{hint}")
+        for split in set(classes.splits or ()) - set(split_names(splits, classes.scheme)):
+            found.append(f"{where}.splits: {classes.scheme} has no split {split!r}")
+        allowed = config.labels.get(classes.task, [])
+        for split, known in classes.known.items():
+            for label in set(known) - set(allowed):
+                hint = nearest(label, allowed)
+                found.append(f"{where}.known.{split}: no class {label!r} of {classes.task}{hint}")
+    return found
 
 
 def _contents(name: str, config: DatasetConfig, clips: Iterable[Clip]) -> dict[str, str | None]:

@@ -8,7 +8,6 @@ from typing import Any
 from expressway import coverage, devices, stages
 from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
-from expressway.manifest import parts, split_names
 from expressway.plan import Plan
 from expressway.provenance import package_versions
 from expressway.stage import Job, Runtime, run
@@ -113,7 +112,7 @@ def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) 
 
     config = plan.model(model)
     data = plan.dataset(config.dataset)
-    labels = tuple(data.config.labels.get(config.task, ()))
+    labels = plan.labels(model, split)
     spec = TrainSpec(
         model=model,
         method=config.method,
@@ -128,6 +127,7 @@ def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) 
         seed=seed,
         backbone=plan.backbone(model) or "",
         dataset=config.dataset,
+        targets=tuple(config.targets),
         prompts=_prompts(plan, config.prompts, labels),
         prompt_set=config.prompts,
         provenance=_provenance(plan, model),
@@ -147,6 +147,15 @@ def _prompts(plan: Plan, name: str | None, labels: tuple[str, ...]) -> dict[str,
     from expressway.language.prompts import class_texts
 
     return class_texts(Path(plan.settings.prompts), name, labels) if name else {}
+
+
+def _spoken(labels: tuple[str, ...], protocol: str) -> tuple[str, ...]:
+    """Return the classes that need texts: of joined classes, their components."""
+    from expressway.language.prompts import components
+
+    if protocol != "compound":
+        return labels
+    return tuple(dict.fromkeys(part for label in labels for part in components(label)))
 
 
 def _provenance(plan: Plan, model: str) -> dict[str, Any]:
@@ -170,7 +179,7 @@ def predict(
 
     config = plan.evaluation(evaluation)
     data = plan.dataset(config.dataset)
-    labels = tuple(data.config.labels.get(config.task, ()))
+    labels = plan.test_labels(model, evaluation, split)
     spec = PredictSpec(
         evaluation=evaluation,
         protocol=config.protocol,
@@ -179,7 +188,9 @@ def predict(
         rows=plan.test_rows(model, evaluation, split),
         stores=_paths(plan.test_stores(model, evaluation, split)),
         labels=labels,
-        prompts=_prompts(plan, config.prompts, labels),
+        all_labels=tuple(data.config.labels.get(config.task, ())),
+        targets=tuple(plan.model(model).targets),
+        prompts=_prompts(plan, config.prompts, _spoken(labels, config.protocol)),
         prompt_set=config.prompts,
         fingerprint=plan.evaluation_fingerprint(model, evaluation, split),
     )
@@ -285,10 +296,10 @@ def _report_dataset(plan: Plan, name: str) -> Any:
     )
 
 
-def _folds(plan: Plan, name: str, scheme: str) -> list[dict[str, str]]:
+def _folds(plan: Plan, name: str, scheme: str) -> list[Mapping[str, str]]:
     """Return one mapping per split of a scheme: clip id -> part."""
-    rows = plan.dataset(name).splits
-    return [parts(rows, scheme, split) for split in split_names(rows, scheme)]
+    data = plan.dataset(name)
+    return [data.split(scheme, split).parts for split in data.split_names(scheme)]
 
 
 def _cards(plan: Plan) -> list[Path]:

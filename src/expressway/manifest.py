@@ -26,6 +26,19 @@ CAPTION_PATTERN = re.compile(r"caption(_\d+)?")
 CONTROL_PATTERN = re.compile(r"[\x00-\x1f\x7f]")
 
 
+class ClassScheme(StrictModel):
+    """Splits of the classes: each says which classes training may see, on top of a clip split.
+
+    A model of such a scheme is trained on the training clips of the known classes; its splits
+    are named as in ``known``, with ``-SPLIT`` behind where several clip splits are used.
+    """
+
+    task: str = Field("emotion", description="label column whose classes are split")
+    scheme: str = Field(description="split scheme of the clips")
+    splits: list[str] | None = Field(None, description="which of its splits; default: all")
+    known: dict[str, list[str]] = Field(description="split -> the classes that training sees")
+
+
 class DatasetConfig(StrictModel):
     """One data set: where its files are and what its columns mean."""
 
@@ -37,6 +50,10 @@ class DatasetConfig(StrictModel):
         default_factory=dict, description="label column -> allowed names in their official order"
     )
     targets: list[str] = Field(default_factory=list, description="columns with numbers to predict")
+    class_schemes: dict[str, ClassScheme] = Field(
+        default_factory=dict,
+        description="scheme -> splits into known and unknown classes (open_set, leave_one_out)",
+    )
     prepare: list[str] | None = Field(
         None, description="stores to make (stage/variant); default: the workflow's own list"
     )

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from expressway import methods, schema, stages
-from expressway.manifest import DatasetConfig
+from expressway.manifest import ClassScheme, DatasetConfig
 
 BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
 
@@ -27,6 +27,7 @@ def tables() -> str:
     sections: list[tuple[str, type[BaseModel]]] = [
         ("The file", schema.Settings),
         ("`config/datasets/NAME.yaml`", DatasetConfig),
+        ("`class_schemes.NAME` of a data set", ClassScheme),
         *((f"`stages.{name}.VARIANT`", stages.get(name).config) for name in stages.NAMES),
         ("`models.NAME`", schema.ModelConfig),
         ("`evaluations.NAME`", schema.EvaluationConfig),

@@ -1,6 +1,7 @@
 """Scores of a trained model for test clips: one table, with a row for every clip asked for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from expressway import methods
-from expressway.backbones import check_device
+from expressway.backbones import Backbone, check_device
 from expressway.backbones import load as load_backbone
 from expressway.data.cards import WEIGHTS, ModelCard
 from expressway.data.clips import ClipDataset, ClipStores, in_order
@@ -28,9 +29,24 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("prediction", pa.string()),
         pa.field("scores", pa.list_(pa.float32())),
+        pa.field("known_score", pa.float32()),
+        pa.field("targets", pa.list_(pa.float32())),
         pa.field("status", pa.string(), nullable=False),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says about a clip: a score per class, and how known it looks."""
+
+    scores: list[float]
+    known: float
+
+    @property
+    def best(self) -> int:
+        """Index of the largest score; the first of equal ones."""
+        return max(range(len(self.scores)), key=self.scores.__getitem__)
 
 
 def predict(
@@ -67,27 +83,32 @@ def load(model: Path, card: ModelCard, spec: PredictSpec, device: str = "cpu") -
     """
     chosen = methods.get(card.method)
     chosen.check_protocol(spec.protocol)
-    labels = spec.labels or card.labels
+    labels = card.targets or spec.labels or card.labels
     if not labels:
         raise ConfigError(f"{model}: this model has no classes of its own; name the labels")
-    if not chosen.class_texts and tuple(labels) != card.labels:
+    if not chosen.class_texts and not card.targets and tuple(labels) != card.labels:
         raise ConfigError(
             f"{model}: trained for the classes {', '.join(card.labels)} in this order; asked for "
             f"{', '.join(labels)}"
         )
-    prompts = spec.prompts or card.prompts
-    backbone = card.backbone
+    recipe = methods.recipe(card.method, card.recipe, f"{model}: recipe")
+    backbone = _same_backbone(card, device) if chosen.needs_backbone(recipe) else None
     context = Context(
-        backbone["dim"], tuple(labels), spec.protocol, dict(prompts), backbone["logit_scale"]
+        dim=card.backbone["dim"],
+        labels=tuple(labels),
+        protocol=spec.protocol,
+        prompts=dict(spec.prompts or card.prompts),
+        logit_scale=card.backbone["logit_scale"],
+        backbone=backbone,
     )
-    method = chosen(methods.recipe(card.method, card.recipe, f"{model}: recipe"), context)
+    method = chosen(recipe, context)
     method.load_state_dict(load_file(model / WEIGHTS))
-    if chosen.class_texts:
-        method.read_prompts(_same_backbone(card, device))
+    if chosen.class_texts and backbone is not None:
+        method.read_prompts(backbone)
     return method.eval().to(device)
 
 
-def _same_backbone(card: ModelCard, device: str) -> Any:
+def _same_backbone(card: ModelCard, device: str) -> Backbone:
     """Load the backbone that the model was trained with, by hash."""
     loaded = load_backbone(card.backbone["model"], device)
     expected = card.backbone.get("sha256")
@@ -117,16 +138,17 @@ def _scores(
     card: ModelCard,
     spec: PredictSpec,
     device: str,
-) -> dict[str, list[float]]:
-    """Return clip id -> scores in label order."""
+) -> dict[str, Scored]:
+    """Return clip id -> its scores."""
     data = ClipDataset(
         clips, stores, method.sample, spec.task, method.context.labels, card.seed, training=False
     )
-    found: dict[str, list[float]] = {}
+    found: dict[str, Scored] = {}
     with torch.inference_mode():
         for batch in in_order(data, spec.batch_size, TEST_EPOCH):
-            scores = method.scores(batch.to(device)).float().cpu()
-            found.update(zip(batch.ids, scores.tolist(), strict=True))
+            scores = method.scores(batch.to(device)).float()
+            known = method.known_scores(scores).tolist()
+            found |= zip(batch.ids, map(Scored, scores.tolist(), known), strict=True)
     return found
 
 
@@ -134,24 +156,28 @@ def _row(
     clip: Clip,
     split: str,
     lost: str | None,
-    scored: Mapping[str, list[float]],
+    scored: Mapping[str, Scored],
     labels: Sequence[str],
     spec: PredictSpec,
 ) -> dict[str, Any]:
-    scores = scored.get(clip.id)
+    found = scored.get(clip.id)
+    classes = found is not None and not spec.targets
     return {
         "clip_id": clip.id,
         "subject": clip.subject,
         "split": split,
         "label": clip.labels.get(spec.task),
-        "prediction": labels[max(range(len(labels)), key=scores.__getitem__)] if scores else None,
-        "scores": scores,
+        "prediction": labels[found.best] if found and classes else None,
+        "scores": found.scores if found else None,
+        "known_score": found.known if found and spec.protocol == "open_set" else None,
+        "targets": [clip.targets.get(name) for name in spec.targets] if spec.targets else None,
         "status": lost or "ok",
     }
 
 
 def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[str, Any]:
     """Return what an evaluation says about itself beside its numbers."""
+    unseen = [label for label in spec.all_labels if label not in card.labels]
     return {
         "model": card.model,
         "method": card.method,
@@ -163,6 +189,11 @@ def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[s
         "task": spec.task,
         "prompts": spec.prompt_set if spec.prompts else card.prompt_set,
         "labels": list(labels),
+        "all_labels": list(spec.all_labels),
+        "unknown_labels": unseen if spec.protocol == "open_set" else [],
+        "held_out": unseen if spec.protocol == "leave_one_out" else [],
+        "targets": list(spec.targets),
+        "threshold": card.threshold,
         "parameters": dict(card.parameters),
         "selection": card.selection,
         "trained_on": card.dataset,

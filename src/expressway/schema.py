@@ -15,7 +15,8 @@ from expressway.manifest import DatasetConfig
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+/[A-Za-z0-9_-]+$")]
 ResultName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")]
-Protocol = Literal["zero_shot", "supervised"]
+Protocol = Literal["zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression"]
+NEEDS_PROMPTS = ("zero_shot", "leave_one_out", "compound")
 
 
 class ModelConfig(StrictModel):
@@ -23,12 +24,24 @@ class ModelConfig(StrictModel):
 
     method: Name = Field(description="which method: clip, linear, emoclip")
     dataset: Name = Field(description="data set it is trained on")
-    protocol: Protocol = Field(description="what training may see: captions, or class labels")
+    protocol: Protocol = Field(
+        description="what training sees: captions (zero_shot), labels of all classes (supervised) "
+        "or of a class scheme's known ones (leave_one_out, open_set), numbers (regression)"
+    )
     task: Name = Field("emotion", description="label column that names the classes")
-    scheme: Name | None = Field(None, description="split scheme; a model per split is trained")
+    targets: list[str] = Field(
+        default_factory=list, description="columns with the numbers to predict (regression)"
+    )
+    scheme: Name | None = Field(
+        None,
+        description="split scheme, or one of the data set's class schemes; a model per split",
+    )
     splits: list[Name] | None = Field(None, description="which of its splits; default: all")
     seeds: list[int] = Field(default_factory=lambda: [0], description="a model per seed")
     stores: dict[Name, Name] = Field(description="variant to read, per stage the method needs")
+    backbone: str | None = Field(
+        None, description="CLIP of methods that read images; default: the visual features' own"
+    )
     prompts: Name | None = Field(None, description="class prompt set, where training uses it")
     recipe: dict[str, Any] = Field(
         default_factory=dict, description="changes to config/methods/<method>.yaml"
@@ -38,13 +51,19 @@ class ModelConfig(StrictModel):
 class EvaluationConfig(StrictModel):
     """An evaluation: models x test data x protocol x prompts."""
 
-    protocol: Protocol = Field(description="zero_shot: class texts; supervised: trained classes")
+    protocol: Protocol = Field(
+        description="zero_shot: classes given by texts; supervised: trained classes; "
+        "leave_one_out: the unseen class among all; open_set: known or not; compound: joined "
+        "classes; regression: numbers"
+    )
     models: list[Name] = Field(description="models that are evaluated")
     dataset: Name = Field(description="data set with the test clips")
     task: Name = Field("emotion", description="label column that holds the truth")
     part: Literal["train", "validation", "test"] = Field("test", description="part of the split")
     scheme: Name | None = Field(None, description="split scheme, when other than the model's")
-    prompts: Name | None = Field(None, description="class prompt set (zero_shot)")
+    prompts: Name | None = Field(
+        None, description="class prompt set (zero_shot, leave_one_out, compound)"
+    )
 
 
 class ComparisonConfig(StrictModel):
@@ -182,12 +201,13 @@ def _store_references(settings: Settings) -> list[str]:
 
 
 def _model_references(settings: Settings) -> list[str]:
-    return [
-        problem
-        for name, model in settings.models.items()
-        for stage, variant in model.stores.items()
-        for problem in _variant(settings, f"models.{name}.stores.{stage}", stage, variant)
-    ]
+    found = []
+    for name, model in settings.models.items():
+        for stage, variant in model.stores.items():
+            found += _variant(settings, f"models.{name}.stores.{stage}", stage, variant)
+        if (model.protocol == "regression") != bool(model.targets):
+            found.append(f"models.{name}.targets: regression, and only it, names target columns")
+    return found
 
 
 def _evaluation_references(settings: Settings) -> list[str]:
@@ -195,8 +215,9 @@ def _evaluation_references(settings: Settings) -> list[str]:
     for name, evaluation in settings.evaluations.items():
         for model in evaluation.models:
             found += _missing(f"evaluations.{name}.models", model, settings.models)
-        if evaluation.protocol == "zero_shot" and not evaluation.prompts:
-            found.append(f"evaluations.{name}.prompts: zero_shot needs a class prompt set")
+        if evaluation.protocol in NEEDS_PROMPTS and not evaluation.prompts:
+            needed = f"{evaluation.protocol} needs a class prompt set"
+            found.append(f"evaluations.{name}.prompts: {needed}")
     return found
 
 

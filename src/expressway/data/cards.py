@@ -23,6 +23,9 @@ class ModelCard:
         labels: class names in the order of the scores; empty where texts name the classes.
         parameters: ``trainable`` and ``total`` (the frozen backbone included).
         selection: which epoch's weights these are.
+        threshold: scores of knownness below it mean "unknown" (protocol open_set; set on training
+            clips, 95 % of which lie above).
+        targets: columns of numbers that the model predicts (protocol regression).
         stores: stage -> variant and configuration that the features were made with.
         clips: how many clips were trained on, and how many were left out, by status.
         history: one entry per epoch: mean loss terms and step size.
@@ -40,6 +43,8 @@ class ModelCard:
     seed: int
     selection: str
     parameters: Mapping[str, int]
+    targets: tuple[str, ...] = ()
+    threshold: float | None = None
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prompt_set: str | None = None
     stores: Mapping[str, Any] = field(default_factory=dict)
@@ -71,4 +76,5 @@ class ModelCard:
         except TypeError as error:
             raise ConfigError(f"{path}: not a model card of this program: {error}") from error
         prompts = {label: tuple(texts) for label, texts in card.prompts.items()}
-        return cls(**{**vars(card), "labels": tuple(card.labels), "prompts": prompts})
+        lists = {"labels": tuple(card.labels), "targets": tuple(card.targets)}
+        return cls(**{**vars(card), **lists, "prompts": prompts})

@@ -1,7 +1,9 @@
 """The clips of a run with their store rows, as samples and batches of tensors."""
 
+import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -44,12 +46,14 @@ class Need:
 class Batch:
     """What a method gets: ``inputs`` as its ``sample`` made them, with a batch axis in front.
 
-    ``labels`` is (batch,) int64, ``UNLABELLED`` where a clip has none.
+    ``labels`` is (batch,) int64, ``UNLABELLED`` where a clip has none; ``targets`` is
+    (batch, targets) float32, NaN where a clip has none.
     """
 
     ids: tuple[str, ...]
     inputs: Mapping[str, Tensor]
     labels: Tensor
+    targets: Tensor = field(default_factory=lambda: torch.empty(0, 0))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,7 +64,12 @@ class Batch:
     def to(self, device: torch.device | str, **options: Any) -> Self:
         """Return the batch on a device."""
         moved = {name: value.to(device, **options) for name, value in self.inputs.items()}
-        return type(self)(self.ids, moved, self.labels.to(device, **options))
+        return type(self)(
+            self.ids,
+            moved,
+            self.labels.to(device, **options),
+            self.targets.to(device, **options),
+        )
 
 
 class ClipStores:
@@ -120,7 +129,17 @@ class ClipStores:
         return found
 
 
-class ClipDataset(Dataset[tuple[str, Sample, int]]):
+@dataclass(frozen=True)
+class Item:
+    """One clip as a sample, with its class (``UNLABELLED`` for none) and (targets,) numbers."""
+
+    id: str
+    inputs: Sample
+    label: int
+    targets: Tensor
+
+
+class ClipDataset(Dataset[Item]):
     """Clips as samples; indexed by ``(epoch, index)``, so that chance depends on the epoch."""
 
     def __init__(
@@ -132,30 +151,41 @@ class ClipDataset(Dataset[tuple[str, Sample, int]]):
         labels: Sequence[str],
         seed: int,
         training: bool,
+        targets: Sequence[str] = (),
     ) -> None:
-        """Args: ``clips``: usable ones only; ``sample``: the method's own."""
+        """Args: ``clips``: usable ones only; ``sample``: the method's own; ``targets``: columns."""
         self.clips, self.stores, self.sample = list(clips), stores, sample
         self.seed, self.training = seed, training
         place = {label: index for index, label in enumerate(labels)}
         self.labels = [place.get(clip.labels.get(task, ""), UNLABELLED) for clip in self.clips]
+        self.targets = torch.tensor(
+            [[clip.targets.get(name, math.nan) for name in targets] for clip in self.clips]
+        ).reshape(len(self.clips), len(targets))
         stores.keep(clip.id for clip in self.clips)
+
+    def as_test(self) -> Self:
+        """Return the same clips, sampled as test clips are: without chance."""
+        other = copy.copy(self)
+        other.training = False
+        return other
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[str, Sample, int]:
+    def __getitem__(self, key: tuple[int, int]) -> Item:
         epoch, index = key
         clip = self.clips[index]
         random = generator(self.seed, epoch, clip.id)
         sample = self.sample(self.stores.rows(clip.id), random, self.training)
-        return clip.id, sample, self.labels[index]
+        return Item(clip.id, sample, self.labels[index], self.targets[index])
 
 
-def collate(samples: Sequence[tuple[str, Sample, int]]) -> Batch:
+def collate(items: Sequence[Item]) -> Batch:
     """Stack samples; every sample has the same tensors with the same shapes."""
-    ids, inputs, labels = zip(*samples, strict=True)
-    stacked = {name: torch.stack([sample[name] for sample in inputs]) for name in inputs[0]}
-    return Batch(ids, stacked, torch.tensor(labels, dtype=torch.int64))
+    stacked = {name: torch.stack([item.inputs[name] for item in items]) for name in items[0].inputs}
+    labels = torch.tensor([item.label for item in items], dtype=torch.int64)
+    targets = torch.stack([item.targets for item in items])
+    return Batch(tuple(item.id for item in items), stacked, labels, targets)
 
 
 def loader(

@@ -25,7 +25,8 @@ class TrainSpec:
         clips: all clips of the data set, in manifest order.
         parts: clip id -> ``train | validation | test`` in this split; other clips are not used.
         stores: stage name -> its shard tables.
-        task: label column; ``labels``: its class names in order.
+        task: label column; ``labels``: the class names that training sees, in order.
+        targets: columns of numbers to predict, under the protocol ``regression``.
         prompts: class name -> its texts (empty where the protocol uses no class text).
         prompt_set: name of the prompt set, for the record.
         provenance: what the stores were made with (stage -> variant and configuration).
@@ -45,10 +46,16 @@ class TrainSpec:
     seed: int
     backbone: str
     dataset: str
+    targets: tuple[str, ...] = ()
     prompts: Prompts = field(default_factory=dict)
     prompt_set: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the scores of a clip stand for: classes, or targets."""
+        return self.targets or self.labels
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class PredictSpec:
         rows: test clips, each with the split whose test part it stands in.
         stores: stage name -> its shard tables.
         labels: class names to choose from, in order; empty: those of the model.
+        all_labels: every class of the task, known to the model or not, in order.
+        targets: columns of numbers to predict, under the protocol ``regression``.
         prompts: class name -> texts; empty: those that the model was trained with.
         fingerprint: identity of test rows, prompts and code as the workflow computed it.
     """
@@ -71,6 +80,8 @@ class PredictSpec:
     rows: Sequence[tuple[Clip, str]]
     stores: Stores
     labels: tuple[str, ...] = ()
+    all_labels: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     prompts: Prompts = field(default_factory=dict)
     prompt_set: str | None = None
     batch_size: int = 256

@@ -18,6 +18,11 @@ def labelled(clips: Sequence[Clip], task: str, labels: Sequence[str]) -> list[Cl
     return [clip for clip in clips if clip.labels.get(task) in allowed]
 
 
+def with_targets(clips: Sequence[Clip], targets: Sequence[str]) -> list[Clip]:
+    """Return the clips for which at least one of the target columns is filled."""
+    return [clip for clip in clips if any(name in clip.targets for name in targets)]
+
+
 def usable(
     clips: Sequence[Clip], why_not: Callable[[str], str | None]
 ) -> tuple[list[Clip], dict[str, int]]:

@@ -81,3 +81,8 @@ def class_texts(path: Path, name: str, labels: Sequence[str]) -> dict[str, tuple
         names = ", ".join(known)
         raise ConfigError(f"{path}: no prompt set {name!r}{nearest(name, known)}; known: {names}")
     return known[name].expand(labels, f"{path}: {name}")
+
+
+def components(label: str) -> tuple[str, ...]:
+    """Return the classes that a joined label names: ``anger_disgust`` is anger and disgust."""
+    return tuple(label.split("_"))

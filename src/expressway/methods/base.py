@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from expressway.backbones import Backbone
 from expressway.config import StrictModel
 from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
 from expressway.errors import ConfigError
@@ -80,9 +81,12 @@ class Context:
 
     Attributes:
         dim: D, width of the backbone's joint space.
-        labels: class names in order; class ``i`` of a tensor is ``labels[i]``.
+        labels: class names in order; class ``i`` of a tensor is ``labels[i]``. Under the protocol
+            ``regression`` the names of the targets.
         prompts: class name -> its texts.
         logit_scale: the backbone's logarithmic temperature (ln 100 in OpenAI's weights).
+        backbone: the frozen CLIP, for methods that go through its towers; its weights stay
+            outside the method's ``state_dict``.
     """
 
     dim: int
@@ -90,6 +94,7 @@ class Context:
     protocol: str
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logit_scale: float = math.log(100.0)
+    backbone: Backbone | None = None
 
 
 R = TypeVar("R", bound=Recipe)
@@ -142,6 +147,11 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         return cls.class_texts and protocol != "zero_shot"
 
     @classmethod
+    def needs_backbone(cls, recipe: Any) -> bool:
+        """Return whether a prediction needs the backbone itself, not only what was cached of it."""
+        return cls.class_texts
+
+    @classmethod
     def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
         """Write a published checkpoint as a model folder and return it.
 
@@ -169,6 +179,14 @@ class Method(nn.Module, abc.ABC, Generic[R]):
     @abc.abstractmethod
     def scores(self, batch: Batch) -> Tensor:
         """Return (batch, classes): higher means more likely, in label order."""
+
+    def known_scores(self, scores: Tensor) -> Tensor:
+        """Return (batch,): how sure it is that a clip shows one of the known classes.
+
+        Args:
+            scores: (batch, classes) as ``scores`` gives them.
+        """
+        return scores.max(dim=-1).values
 
     @abc.abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:

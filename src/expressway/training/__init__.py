@@ -16,13 +16,14 @@ from expressway.backbones import load as load_backbone
 from expressway.data.clips import ClipDataset, ClipStores
 from expressway.data.samplers import torch_seed
 from expressway.data.specs import TrainSpec
-from expressway.data.splits import labelled, part, usable
+from expressway.data.splits import labelled, part, usable, with_targets
 from expressway.methods.base import Context, Method
 from expressway.training.checkpoints import checkpoints
 from expressway.training.fitting import fit
 from expressway.training.progress import told
 from expressway.training.publishing import publish
 from expressway.training.runtime import Runtime
+from expressway.training.threshold import threshold
 
 __all__ = ["Runtime", "train"]
 
@@ -68,7 +69,8 @@ def train(
     print(told(method, spec, data, runtime), flush=True)
     history = fit(method, data, spec, state, runtime)
     counts = {"trained": len(data), **lost}
-    published = publish(method, spec, backbone, out, "last epoch", counts, history)
+    limit = threshold(method, data.as_test(), device) if spec.protocol == "open_set" else None
+    published = publish(method, spec, backbone, out, "last epoch", counts, history, limit)
     for checkpoint in checkpoints(state):
         checkpoint.unlink()
     return published
@@ -76,7 +78,12 @@ def train(
 
 def _context(spec: TrainSpec, backbone: Backbone) -> Context:
     return Context(
-        backbone.dim, spec.labels, spec.protocol, dict(spec.prompts), backbone.logit_scale
+        dim=backbone.dim,
+        labels=spec.outputs,
+        protocol=spec.protocol,
+        prompts=dict(spec.prompts),
+        logit_scale=backbone.logit_scale,
+        backbone=backbone,
     )
 
 
@@ -85,10 +92,19 @@ def _training_data(method: Method[Any], spec: TrainSpec) -> tuple[ClipDataset, d
     stores = ClipStores(spec.stores, method.stores(method.recipe, spec.protocol, "train"))
     method.check_stores(stores)
     clips = part(spec.clips, spec.parts, "train")
-    if spec.protocol != "zero_shot":
+    if spec.protocol == "regression":
+        clips = with_targets(clips, spec.targets)
+    elif spec.protocol != "zero_shot":
         clips = labelled(clips, spec.task, spec.labels)
     kept, lost = usable(clips, stores.why_not)
     data = ClipDataset(
-        kept, stores, method.sample, spec.task, spec.labels, spec.seed, training=True
+        kept,
+        stores,
+        method.sample,
+        spec.task,
+        spec.labels,
+        spec.seed,
+        training=True,
+        targets=spec.targets,
     )
     return data, lost

@@ -23,6 +23,7 @@ def publish(
     selection: str,
     clips: Mapping[str, int],
     history: tuple[Mapping[str, float], ...],
+    threshold: float | None = None,
 ) -> Path:
     """Write weights and card; the card last."""
     from safetensors.torch import save_file
@@ -53,6 +54,8 @@ def publish(
             "trainable": trainable,
             "total": trainable + frozen + count(backbone.model.parameters()),
         },
+        targets=spec.targets,
+        threshold=threshold,
         prompts=dict(spec.prompts),
         prompt_set=spec.prompt_set,
         stores=dict(spec.provenance),

@@ -65,9 +65,9 @@ def test_a_sample_is_a_function_of_epoch_and_clip(world) -> None:
     one, two = dataset(world, world.clips), dataset(world, list(reversed(world.clips)))
     by_id = {clip.id: index for index, clip in enumerate(two.clips)}
     for index, clip in enumerate(one.clips[:5]):
-        first, second = one[4, index][1], two[4, by_id[clip.id]][1]
+        first, second = one[4, index].inputs, two[4, by_id[clip.id]].inputs
         assert torch.equal(first["frame"], second["frame"])
-    drawn = {tuple(one[epoch, 0][1]["frame"].tolist()) for epoch in range(20)}
+    drawn = {tuple(one[epoch, 0].inputs["frame"].tolist()) for epoch in range(20)}
     assert len(drawn) > 1
 
 
