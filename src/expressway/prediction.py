@@ -68,7 +68,7 @@ def predict(
     method.check_stores(stores)
     clips = list({clip.id: clip for clip, _ in spec.rows}.values())
     states = {clip.id: stores.why_not(clip.id) for clip in clips}
-    scored = _scores(method, stores, [c for c in clips if states[c.id] is None], card, spec, device)
+    scored = scores(method, stores, [c for c in clips if states[c.id] is None], card, spec, device)
     labels = method.context.labels
     rows = [_row(clip, split, states[clip.id], scored, labels, spec) for clip, split in spec.rows]
     write_table(out, pa.Table.from_pylist(rows, SCHEMA), _footer(card, spec, labels))
@@ -131,7 +131,7 @@ def _check_features(stores: ClipStores, card: ModelCard) -> None:
             )
 
 
-def _scores(
+def scores(
     method: Method[Any],
     stores: ClipStores,
     clips: Sequence[Clip],
@@ -139,16 +139,16 @@ def _scores(
     spec: PredictSpec,
     device: str,
 ) -> dict[str, Scored]:
-    """Return clip id -> its scores."""
+    """Return clip id -> its scores; ``clips`` have usable rows in ``stores``."""
     data = ClipDataset(
         clips, stores, method.sample, spec.task, method.context.labels, card.seed, training=False
     )
     found: dict[str, Scored] = {}
     with torch.inference_mode():
         for batch in in_order(data, spec.batch_size, TEST_EPOCH):
-            scores = method.scores(batch.to(device)).float()
-            known = method.known_scores(scores).tolist()
-            found |= zip(batch.ids, map(Scored, scores.tolist(), known), strict=True)
+            values = method.scores(batch.to(device)).float()
+            known = method.known_scores(values).tolist()
+            found |= zip(batch.ids, map(Scored, values.tolist(), known), strict=True)
     return found
 
 

@@ -111,7 +111,8 @@ class Source:
 class Job:
     """One stage on one shard; ``footer`` holds variant, fingerprint and row digest.
 
-    ``keys`` identify what each row is made of, for stages with a journal at ``journal``.
+    ``keys`` identify what each row is made of, for stages with a journal at ``journal``. A
+    ``quiet`` job says nothing of how far it is.
     """
 
     stage: Stage
@@ -126,6 +127,7 @@ class Job:
     follow_symlinks: bool = False
     journal: Path | None = None
     keys: Sequence[str] = ()
+    quiet: bool = False
 
 
 def run(job: Job) -> Counter[str]:
@@ -148,7 +150,8 @@ def run(job: Job) -> Counter[str]:
             row = {"status": "ok", **outcome, "clip_id": clip.id}
             writer.write(row)
             counts[row["status"]] += 1
-            _progress(job, counts)
+            if not job.quiet:
+                _progress(job, counts)
         if counts.total() != len(job.clips):
             raise StoreError(f"{job.output}: {counts.total()} rows for {len(job.clips)} clips")
     return counts
