@@ -26,6 +26,11 @@ from expressway.errors import ConfigError
 
 Phase = Literal["train", "predict"]
 PROTOCOLS = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression")
+# why a loss of CLIP's kind is not the mean over the micro batches of a step
+CONTRASTIVE = (
+    "its loss compares every clip with all others of the step, and micro batches would leave most "
+    "of these comparisons out"
+)
 
 
 class TextEncoder(Protocol):
@@ -107,6 +112,8 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         trained: False for methods that use frozen weights only.
         protocols: protocols it can run.
         refusals: protocol -> why it cannot run it.
+        loss_over_batch: protocol -> why the loss of a batch is not the mean over its clips. Such a
+            loss calls ``blocks.gather`` on what it compares, and refuses micro batches.
         class_texts: whether classes are given by texts, so that any classes can be asked for.
         needs: which stores each phase reads.
     """
@@ -117,6 +124,7 @@ class Method(nn.Module, abc.ABC, Generic[R]):
     trained: ClassVar[bool] = True
     protocols: ClassVar[tuple[str, ...]]
     refusals: ClassVar[Mapping[str, str]] = {}
+    loss_over_batch: ClassVar[Mapping[str, str]] = {}
     class_texts: ClassVar[bool] = True
     needs: ClassVar[Mapping[Phase, tuple[Need, ...]]]
     recipe_type: ClassVar[type[Recipe]]

@@ -25,6 +25,7 @@ from expressway.data.samplers import (
 )
 from expressway.methods import base
 from expressway.methods.base import Context, Method, Phase
+from expressway.methods.blocks.gather import gather
 from expressway.methods.blocks.temporal import TemporalTransformer
 
 FEATURES = Need("visual_features", ("source_index", "valid", "features"))
@@ -76,6 +77,7 @@ class EmoCLIP(Method[Recipe]):
     title = "EmoCLIP"
     reference = "Foteinopoulou and Patras, FG 2024, arXiv 2310.16640"
     protocols = ("zero_shot", "supervised")
+    loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
     needs: ClassVar = {"train": (FEATURES, CAPTIONS), "predict": (FEATURES,)}
     recipe_type = Recipe
 
@@ -157,9 +159,9 @@ class EmoCLIP(Method[Recipe]):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """CLIP's symmetric loss against captions or class descriptions (section 3)."""
-        texts, text_id = self._texts(batch)
-        logits = self.logit_scale.exp() * self.encode_clips(batch) @ texts.T
-        groups = text_id if self.recipe.soft_targets else torch.arange(len(batch)).to(text_id)
+        texts, text_id = (gather(part) for part in self._texts(batch))
+        logits = self.logit_scale.exp() * gather(self.encode_clips(batch)) @ texts.T
+        groups = text_id if self.recipe.soft_targets else torch.arange(len(logits)).to(text_id)
         return {"contrastive": base.symmetric_contrastive(logits, base.matching_targets(groups))}
 
     def _texts(self, batch: Batch) -> tuple[Tensor, Tensor]:

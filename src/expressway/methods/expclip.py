@@ -23,6 +23,7 @@ from expressway.data.samplers import Indices
 from expressway.errors import ConfigError
 from expressway.methods import base
 from expressway.methods.base import Context, Method
+from expressway.methods.blocks.gather import gather
 
 FEATURES = Need("visual_features", ("source_index", "valid", "features"))
 TEACHER = Need("teacher_embeddings", ("source_index", "embeddings"))
@@ -64,6 +65,7 @@ class ExpCLIP(Method[Recipe]):
         "open_set": "it has no notion of an unknown class; take a baseline on its features",
         "regression": "it has texts to compare with, and no numbers",
     }
+    loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
     needs: ClassVar = {"train": (FEATURES, TEACHER), "predict": (FEATURES,)}
     recipe_type = Recipe
 
@@ -191,9 +193,9 @@ class ExpCLIP(Method[Recipe]):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """CLIP's symmetric loss between mapped images and the teacher's vectors (section 3)."""
-        teacher = functional.normalize(batch["target"].float(), dim=-1)
-        logits = self.scale * self.encode_clips(batch) @ teacher.T
-        taught = batch["taught"]
+        teacher = gather(functional.normalize(batch["target"].float(), dim=-1))
+        logits = self.scale * gather(self.encode_clips(batch)) @ teacher.T
+        taught = gather(batch["taught"])
         if not taught.any():
             return {"contrastive": 0.0 * logits.sum()}
         logits = logits[taught][:, taught]
