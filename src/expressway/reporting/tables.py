@@ -29,11 +29,21 @@ def write(name: str, caption: str, evaluations: Iterable[Path], folder: Path) ->
     The CSV holds one number per cell, as shares between 0 and 1; the others hold percentages
     as mean ± standard deviation over runs, with the pooled value and its intervals.
     """
+    summaries = summarise(evaluations)
+    return save(
+        name,
+        folder,
+        numbers=number_table(caption, summaries),
+        readable=readable_table(caption, summaries),
+    )
+
+
+def save(name: str, folder: Path, numbers: Table, readable: Table) -> list[Path]:
+    """Write a table as CSV (from `numbers`) and as md, html, tex (from `readable`)."""
     from expressway.store import atomic_path
 
-    summaries = summarise(evaluations)
     written = []
-    for suffix, content in render(caption, summaries).items():
+    for suffix, content in render(numbers, readable).items():
         path = folder / f"{name}.{suffix}"
         with atomic_path(path) as temporary:
             temporary.write_text(content, encoding="utf-8")
@@ -41,11 +51,10 @@ def write(name: str, caption: str, evaluations: Iterable[Path], folder: Path) ->
     return written
 
 
-def render(caption: str, summaries: Sequence[Summary]) -> dict[str, str]:
+def render(numbers: Table, readable: Table) -> dict[str, str]:
     """The table in every format: {"csv": …, "md": …, "html": …, "tex": …}."""
-    readable = readable_table(caption, summaries)
     return {
-        "csv": to_csv(number_table(caption, summaries)),
+        "csv": to_csv(numbers),
         "md": to_markdown(readable),
         "html": to_html(readable),
         "tex": to_latex(readable),
