@@ -19,7 +19,11 @@ BY_HAND = {"expressway.demo.backbone"}
 ENTRIES = {
     "media": ("expressway.stages.frames", "expressway.demo.render"),
     "faces": ("expressway.stages.faces", "expressway.stages.landmarks"),
-    "language": ("expressway.stages.visual_features", "expressway.stages.text_embeddings"),
+    "language": (
+        "expressway.stages.visual_features",
+        "expressway.stages.attention",
+        "expressway.stages.text_embeddings",
+    ),
     "train": ("expressway.training", "expressway.prediction"),
     "report": ("expressway.evaluation.protocols", "expressway.reporting.html"),
 }

@@ -156,6 +156,31 @@ rule visual_features:
         " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
 
 
+rule attention:
+    """Find where on every face CLIP sees the expression."""
+    input:
+        graph.inputs_of("attention"),
+    output:
+        "results/{dataset}/attention/{variant}/{shard}.parquet",
+    log:
+        "logs/{dataset}/attention/{variant}/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{dataset}/attention/{variant}/{shard}.tsv"
+    conda:
+        "../../envs/language.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=0,
+    params:
+        expect=graph.expected("attention"),
+    shell:
+        "python -m expressway stage attention --dataset {wildcards.dataset:q}"
+        " --variant {wildcards.variant:q} --shard {wildcards.shard:q} --cores {threads}"
+        " --gpus {resources.gpu} --expect {params.expect:q} > {log:q} 2>&1"
+
+
 rule text_embeddings:
     """Encode every caption with a frozen text tower."""
     input:

@@ -49,6 +49,33 @@ def every_kth(source_index: Indices, valid: NDArray[np.bool_], step: int) -> Ind
     return with_face if len(with_face) else chosen
 
 
+def segment_frames(count: int, frames: int, random: np.random.Generator | None = None) -> Indices:
+    """Return (frames,) one frame of each of ``frames`` equal parts: the middle, or a random one.
+
+    The bounds of the parts are real numbers, so no frame is out of reach. A clip of fewer frames
+    gives all of them and repeats the last one.
+    """
+    if count < frames:
+        return np.arange(frames).clip(max=count - 1)
+    places = 0.5 if random is None else random.random(frames)
+    return ((np.arange(frames) + places) * count / frames).astype(np.int64)
+
+
+def nearest_frames(source_index: Indices, valid: NDArray[np.bool_], wanted: Indices) -> Indices:
+    """Return for each wanted frame of a clip the position of the nearest stored one.
+
+    Frames without a detected face do not count, unless the clip has no other.
+
+    Args:
+        source_index: (frames,) ascending frame numbers in the source video.
+        wanted: (n,) frames counted from the clip's first stored one in the source video.
+    """
+    offsets = np.asarray(source_index, dtype=np.int64) - int(source_index[0])
+    with_face = np.flatnonzero(np.asarray(valid, dtype=bool))
+    usable = with_face if len(with_face) else np.arange(len(offsets))
+    return usable[np.abs(offsets[usable][None] - np.asarray(wanted)[:, None]).argmin(1)]
+
+
 def fit_length(positions: Indices, length: int) -> Indices:
     """Pad a short list to ``length`` by walking back and forth (numpy's ``reflect``)."""
     missing = max(0, length - len(positions))
@@ -86,7 +113,9 @@ class EpochSampler:
     """Yields ``(epoch, index)`` in an order that depends on (seed, epoch) only.
 
     The epoch travels with the index, so that worker processes need no other message.
-    Lightning calls ``set_epoch`` before each epoch, also after a resume.
+    Lightning calls ``set_epoch`` before each epoch, also after a resume. Of ``world`` processes
+    each takes every ``world``-th clip, so that together they see what one process would see:
+    no clip twice, and those that do not fill a last step are left out of this epoch.
     """
 
     def __init__(
@@ -96,18 +125,30 @@ class EpochSampler:
         weights: Sequence[float] | None = None,
         rank: int = 0,
         world: int = 1,
+        used: int | None = None,
     ) -> None:
-        """Args: ``weights``: draw clips with replacement by weight (over-sampling)."""
+        """Set up the order of ``count`` clips.
+
+        Args:
+            weights: draw clips with replacement by weight (over-sampling).
+            used: how many clips an epoch has, over all processes; None: all.
+        """
         self.count, self.seed, self.rank, self.world = count, seed, rank, world
+        self.used = (count if used is None else used) // world * world
         self.weights = None if weights is None else np.asarray(weights) / np.sum(weights)
         self.epoch = 0
+        self._done: tuple[int, int] = (0, 0)
+
+    def resume(self, epoch: int, done: int) -> None:
+        """Go on in an epoch of which this process has had ``done`` clips already."""
+        self.epoch, self._done = epoch, (epoch, done)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count // self.world
+        return self.used // self.world
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         random = generator(self.seed, self.epoch, "order of clips")
@@ -115,7 +156,8 @@ class EpochSampler:
             order = random.permutation(self.count)
         else:
             order = random.choice(self.count, self.count, p=self.weights)
-        mine = order[self.rank : len(self) * self.world : self.world]
+        epoch, done = self._done
+        mine = order[self.rank : self.used : self.world][done if epoch == self.epoch else 0 :]
         return ((self.epoch, int(index)) for index in mine)
 
 

@@ -4,10 +4,15 @@ A window of side s around row r covers rows r - s/2 to r + s/2 - 1. HESP's patch
 ``attention`` store share these rules (docs/methods/hesp.md, section 2).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.data.transforms import View
+if TYPE_CHECKING:
+    from expressway.data.transforms import View
 
 SHARE = 4
 HOT = 201

@@ -13,6 +13,7 @@ NAMES = (
     "parsing",
     "captions",
     "visual_features",
+    "attention",
     "text_embeddings",
     "teacher_embeddings",
 )

@@ -114,3 +114,36 @@ def test_balancing_draws_rare_classes_as_often() -> None:
         drawn.update(labels[index] for _, index in sampler)
     # 5000 draws at one half each: standard deviation 35
     assert abs(drawn[0] - 2500) < 5 * 35
+
+
+def test_segment_frames_are_the_middles_of_equal_parts() -> None:
+    assert samplers.segment_frames(16, 8).tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
+    # real bounds: the parts of 15 frames are 1.875 long, and the tail is reached
+    assert samplers.segment_frames(15, 8).tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
+def test_random_segment_frames_reach_every_frame_and_keep_to_their_part() -> None:
+    random = np.random.default_rng(0)
+    drawn = np.stack([samplers.segment_frames(15, 8, random) for _ in range(400)])
+    assert sorted(set(drawn.ravel().tolist())) == list(range(15))
+    bounds = np.arange(9) * 15 / 8
+    assert (drawn >= np.floor(bounds[:-1])).all()
+    assert (drawn < bounds[1:]).all()
+
+
+def test_clips_shorter_than_their_parts_repeat_the_last_frame() -> None:
+    assert samplers.segment_frames(3, 5).tolist() == [0, 1, 2, 2, 2]
+    assert samplers.segment_frames(1, 2, np.random.default_rng(0)).tolist() == [0, 0]
+
+
+def test_nearest_frames_skip_those_without_a_face() -> None:
+    source, valid = np.array([10, 14, 18, 22]), np.array([True, False, True, True])
+    assert samplers.nearest_frames(source, valid, np.array([0, 3, 5, 12, 40])).tolist() == [
+        0,
+        0,
+        2,
+        3,
+        3,
+    ]
+    nobody = np.zeros(4, bool)
+    assert samplers.nearest_frames(source, nobody, np.array([4])).tolist() == [1]
