@@ -49,7 +49,7 @@ def scan(
     if not paths:
         raise ManifestError(f"{folder}: no {kind} found below it; {_hint(kind)}")
     rows = [_row(folder, path, kind, label) for path in paths]
-    _make_unique(rows)
+    make_unique(rows)
     if segment is not None:
         rows = [part for row in rows for part in segments(row, folder, segment)]
     names = sorted({row[label] for row in rows}) if label else []
@@ -91,7 +91,7 @@ def clip_id(relative: Path) -> str:
     return f"{plain or 'clip'}-{digest(relative.as_posix())[:8]}".replace("--" * 2, "--")
 
 
-def _make_unique(rows: Iterable[dict[str, str]]) -> None:
+def make_unique(rows: Iterable[dict[str, str]]) -> None:
     """Tell apart ids that differ only in case or in the files' suffixes."""
     seen: set[str] = set()
     for row in rows:

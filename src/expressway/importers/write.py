@@ -13,6 +13,7 @@ from expressway.config import read_yaml, validate
 from expressway.errors import ManifestError
 from expressway.manifest import (
     COLUMNS,
+    ClassScheme,
     DatasetConfig,
     path_problem,
     read_manifest,
@@ -25,13 +26,19 @@ from expressway.store import atomic_path
 
 @dataclass(frozen=True)
 class Found:
-    """What an importer found: manifest rows (column -> text), split rows, columns' meaning."""
+    """What an importer found: manifest rows (column -> text), split rows, columns' meaning.
+
+    ``warnings`` say what a user should know before trusting numbers, ``notes`` what was chosen.
+    """
 
     root: Path
     rows: list[dict[str, str]]
     splits: list[dict[str, str]] = field(default_factory=list)
     labels: dict[str, list[str]] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
+    class_schemes: dict[str, ClassScheme] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ def _merged_config(name: str, found: Found, path: Path, shard_size: int) -> Data
         "labels": labels,
         "targets": list(dict.fromkeys([*(old.targets if old else []), *found.targets])),
         "splits": f"data/{name}/splits.csv" if has_splits else None,
+        "class_schemes": {**found.class_schemes, **(old.class_schemes if old else {})},
     }
     if old:
         return old.model_copy(update=update)

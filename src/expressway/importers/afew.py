@@ -1,0 +1,38 @@
+"""``expressway import afew``: training and validation clips in folders of their classes."""
+
+from pathlib import Path
+
+from expressway.importers import class_schemes, facts, tree
+from expressway.importers.labels import BASIC
+from expressway.importers.layout import Layout, Media
+from expressway.importers.listed import Problems, found, hidden_test
+from expressway.importers.write import Found
+
+EXPECTED = (
+    "Train_AFEW/Angry/*.avi and Val_AFEW/Angry/*.avi, or",
+    "AFEW_Face/train/Anger/CLIP/*.jpg and AFEW_Face/validation/Anger/CLIP/*.jpg",
+)
+
+
+def scan(root: Path, media: str | None = None) -> Found:
+    """Return the clips of AFEW, whose test labels are not public.
+
+    The scheme ``official`` has train and validation; in ``published`` the validation clips are the
+    test, as in all published tables.
+
+    Args:
+        media: folder below the root that holds the parts, when not the root or ``AFEW_Face``.
+
+    Raises:
+        ManifestError: the layout is another one, or a folder is no class.
+    """
+    layout = Layout(facts.AFEW.title, root, EXPECTED)
+    problems = Problems()
+    folder = layout.media(media, ("AFEW_Face", ".")).folder
+    entries = tree.entries(layout, folder, problems, ("train", "validation"), hidden_test)
+    schemes = {
+        "open": class_schemes.hesp("afew", BASIC, "published", ["published"]),
+        "without": class_schemes.leave_one_out(BASIC, "published", ["published"]),
+    }
+    clips = Media(root, folder)
+    return found(clips, entries, problems, {"emotion": BASIC}, facts.AFEW, schemes)

@@ -1,0 +1,91 @@
+"""``expressway import affectnet``: manually labelled images of AffectNet, in either release."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from expressway.errors import ManifestError
+from expressway.importers import facts
+from expressway.importers.labels import BASIC, EIGHT
+from expressway.importers.layout import Layout, Media, read_text
+from expressway.importers.listed import Entry, Problems, found, hidden_test
+from expressway.importers.write import Found
+
+# AffectNet's own numbers; 8, 9 and 10 are no emotion, uncertain, and no face.
+ORDER = (
+    *("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"),
+    *("none", "uncertain", "no_face"),
+)
+PARTS = {"train": ("train_set", "training.csv"), "validation": ("val_set", "validation.csv")}
+LISTS = ("Manually_Annotated_file_lists", "Manually_Annotated/file_lists", ".")
+PLACES = (
+    "Manually_Annotated_Images",
+    "Manually_Annotated/Manually_Annotated_Images",
+    "Manually_Annotated",
+)
+EXPECTED = (
+    "train_set/images/0.jpg, train_set/annotations/0_exp.npy, val_set/...; or",
+    "training.csv and validation.csv  (subDirectory_filePath,...,expression,...)",
+    "Manually_Annotated_Images/SUBFOLDER/IMAGE",
+)
+
+
+def scan(root: Path, media: str | None = None) -> Found:
+    """Return AffectNet's images of eight classes, whose test labels are not public.
+
+    The scheme ``official`` has train and validation; in ``published`` the validation images are the
+    test. The column ``basic_emotion`` lacks contempt: AffectNet-7.
+
+    Args:
+        media: folder below the root that holds the images of the lists.
+
+    Raises:
+        ManifestError: the layout is another one, or a label cannot be read.
+    """
+    layout = Layout(facts.AFFECTNET.title, root, EXPECTED)
+    problems = Problems()
+    if layout.find("val_set/annotations", "train_set/annotations"):
+        lines, clips = list(_annotated(layout)), Media(root, layout.need(media or "."))
+    else:
+        lines, clips = list(_listed(layout)), layout.media(media, PLACES)
+    entries = list(problems.entries(lines, _entry))
+    labels = {"emotion": EIGHT, "basic_emotion": BASIC}
+    result = found(clips, entries, problems, labels, facts.AFFECTNET)
+    left = len(lines) - len(entries)
+    note = f"{left} image(s) without one of the eight emotions are left out"
+    return replace(result, notes=[*result.notes, note])
+
+
+def _entry(where: str, line: tuple[str, str, str]) -> Entry | None:
+    key, part, number = line
+    if not number.isdigit() or int(number) >= len(ORDER):
+        raise ManifestError(f"expression {number!r}; expected a number from 0 to {len(ORDER) - 1}")
+    name = ORDER[int(number)]
+    if name not in EIGHT:
+        return None
+    labels = {"emotion": name} | ({"basic_emotion": name} if name in BASIC else {})
+    return Entry(key, where, labels, hidden_test(part))
+
+
+def _listed(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """Yield key, part and number of the lines of the lists of the first release."""
+    for part, (_, name) in PARTS.items():
+        path = layout.need(*(f"{place}/{name}" for place in LISTS))
+        reader = csv.DictReader(read_text(path).splitlines())
+        if not {"subDirectory_filePath", "expression"} <= set(reader.fieldnames or ()):
+            raise ManifestError(f"{path}, line 1: expected subDirectory_filePath and expression")
+        for row in reader:
+            key, number = row["subDirectory_filePath"], row["expression"]
+            yield f"{path}, line {reader.line_num}", (key, part, number.strip())
+
+
+def _annotated(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """Yield key, part and number of the annotation files of the later release."""
+    import numpy as np
+
+    for part, (folder, _) in PARTS.items():
+        for path in sorted(layout.need(f"{folder}/annotations").glob("*_exp.npy")):
+            number = str(np.load(path, allow_pickle=False).item()).removesuffix(".0")
+            key = f"{folder}/images/{path.name.removesuffix('_exp.npy')}"
+            yield str(path), (key, part, number)

@@ -1,0 +1,30 @@
+"""``expressway import caers``: CAER-S, still images in folders of their classes."""
+
+from pathlib import Path
+
+from expressway.importers import facts, tree
+from expressway.importers.labels import BASIC
+from expressway.importers.layout import Layout, Media
+from expressway.importers.listed import Problems, found
+from expressway.importers.write import Found
+
+EXPECTED = (
+    "train/Happy/*.png and test/Happy/*.png  (also below CAER-S or CAERS_Face)",
+    "classes: Anger, Disgust, Fear, Happy, Neutral, Sad, Surprise",
+)
+
+
+def scan(root: Path, media: str | None = None) -> Found:
+    """Return the images of CAER-S.
+
+    Args:
+        media: folder below the root that holds ``train`` and ``test``.
+
+    Raises:
+        ManifestError: the layout is another one, or a folder is no class.
+    """
+    layout = Layout(facts.CAERS.title, root, EXPECTED)
+    problems = Problems()
+    clips = layout.media(media, ("CAERS_Face", "CAER-S", "."))
+    entries = tree.entries(layout, clips.folder, problems, ("train", "validation", "test"))
+    return found(Media(root, clips.folder), entries, problems, {"emotion": BASIC}, facts.CAERS)
