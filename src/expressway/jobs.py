@@ -128,7 +128,7 @@ def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) 
         backbone=plan.backbone(model) or "",
         dataset=config.dataset,
         targets=tuple(config.targets),
-        prompts=_prompts(plan, config.prompts, labels),
+        prompts=_prompts(plan, config.prompts, _spoken(labels, config.protocol)),
         prompt_set=config.prompts,
         provenance=_provenance(plan, model),
         fingerprint=plan.model_expectation(model, split),

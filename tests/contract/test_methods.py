@@ -6,7 +6,7 @@ import feature_world
 import numpy as np
 import pytest
 import torch
-from feature_world import LABELS, FeatureWorld
+from feature_world import LABELS, TARGETS, FeatureWorld
 
 from expressway import backbones, methods, prediction, training
 from expressway.data.cards import ModelCard
@@ -21,11 +21,23 @@ ALL = [(name, p) for name in methods.names() for p in methods.get(name).protocol
 TRAINED = [(name, p) for name, p in ALL if methods.get(name).trained]
 
 
+def outputs(protocol: str) -> tuple[str, ...]:
+    """Return what the columns of the scores stand for."""
+    return TARGETS if protocol == "regression" else LABELS
+
+
 def build(world: FeatureWorld, name: str, protocol: str, **recipe: Any) -> Method[Any]:
     torch.manual_seed(0)
     backbone = backbones.load(world.backbone)
     chosen = methods.get(name)
-    context = Context(backbone.dim, LABELS, protocol, feature_world.PROMPTS, backbone.logit_scale)
+    context = Context(
+        dim=backbone.dim,
+        labels=outputs(protocol),
+        protocol=protocol,
+        prompts=feature_world.PROMPTS,
+        logit_scale=backbone.logit_scale,
+        backbone=backbone,
+    )
     settings = methods.recipe(name, {**feature_world.SMALL.get(name, {}), **recipe})
     method = chosen(settings, context)
     if chosen.class_texts:
@@ -39,8 +51,9 @@ def batch_of(world: FeatureWorld, method: Method[Any], phase: str, size: int = 1
     clips = [c for c in part(world.clips, world.parts, "train") if c.labels]
     clips, _ = usable(clips, stores.why_not)
     training_phase = phase == "train"
+    targets = TARGETS if protocol == "regression" else ()
     data = ClipDataset(
-        clips[:size], stores, method.sample, "emotion", LABELS, 0, training=training_phase
+        clips[:size], stores, method.sample, "emotion", LABELS, 0, training_phase, targets
     )
     return next(iter(in_order(data, size, 0 if training_phase else TEST_EPOCH)))
 
@@ -72,10 +85,12 @@ def test_forward_gives_a_finite_score_per_class(world, name, protocol) -> None:
     method = build(world, name, protocol).eval()
     batch = batch_of(world, method, "predict")
     scores = method.scores(batch)
-    assert scores.shape == (len(batch), len(LABELS))
+    assert scores.shape == (len(batch), len(outputs(protocol)))
     assert torch.isfinite(scores).all()
+    assert method.known_scores(scores).shape == (len(batch),)
     assert method.encode_clips(batch).shape == (len(batch), feature_world.DIM)
-    assert method.encode_texts().shape == (len(LABELS), feature_world.DIM)
+    if method.class_texts:
+        assert method.encode_texts().shape == (len(LABELS), feature_world.DIM)
 
 
 @pytest.mark.parametrize(("name", "protocol"), TRAINED)
@@ -179,9 +194,10 @@ def test_a_clip_without_data_gets_a_status_and_no_scores(world, tmp_path, name, 
     lost = rows[feature_world.NO_FACE]
     assert (lost["status"], lost["scores"], lost["prediction"]) == ("no_face", None, None)
     others = [row for key, row in rows.items() if key != feature_world.NO_FACE]
-    assert all(row["status"] == "ok" and row["prediction"] in LABELS for row in others)
     for row in others:
-        assert row["prediction"] == LABELS[int(np.argmax(row["scores"]))]
+        best = None if protocol == "regression" else LABELS[int(np.argmax(row["scores"]))]
+        assert (row["status"], row["prediction"]) == ("ok", best)
+        assert len(row["scores"]) == len(outputs(protocol))
 
 
 @pytest.mark.parametrize("name", methods.names())

@@ -19,11 +19,13 @@ from expressway.manifest import Clip
 from expressway.store import ShardWriter, frame_array, frame_list
 
 LABELS = ("happiness", "sadness", "anger")
+TARGETS = ("valence", "arousal")
 DIM = 16
 CLIPS, SUBJECTS, SHARD = 48, 8, 16
 NO_FACE, NO_CAPTION, NO_LABEL = "clip-05", "clip-07", "clip-11"
 NO_FACE_IN_TRAINING = "clip-12"
 NO_LANDMARKS = "clip-09"
+NO_TARGETS, ONE_TARGET = "clip-11", "clip-10"
 SMALL = {
     "emoclip": {"depth": 1, "heads": 2, "head_dim": 4, "mlp_dim": 8, "frames": 6, "epochs": 4,
                 "batch_size": 16, "learning_rate": 0.01, "optimiser": "adamw",
@@ -64,6 +66,7 @@ class FeatureWorld:
             "stores": self.stores,
             "task": "emotion",
             "labels": LABELS,
+            "targets": TARGETS if protocol == "regression" else (),
             "protocol": protocol,
             "split": "fold1",
             "seed": 3,
@@ -85,6 +88,7 @@ class FeatureWorld:
             "rows": rows,
             "stores": self.stores,
             "labels": LABELS,
+            "targets": TARGETS if protocol == "regression" else (),
             "prompts": PROMPTS,
             "prompt_set": "expression",
         }
@@ -138,7 +142,14 @@ def _clip(number: int) -> Clip:
         subject=f"subject-{number % SUBJECTS}",
         captions=() if name == NO_CAPTION else (f"a face of {label}", f"{label} is shown"),
         labels={} if name == NO_LABEL else {"emotion": label},
+        targets=_targets(name, LABELS.index(label)),
     )
+
+
+def _targets(name: str, kind: int) -> dict[str, float]:
+    """Numbers that follow from the class, on scales of their own; one clip has half of them."""
+    found = {"valence": 50.0 - 30.0 * kind, "arousal": 0.1 * kind**2}
+    return {NO_TARGETS: {}, ONE_TARGET: {"valence": found["valence"]}}.get(name, found)
 
 
 def _features(clip: Clip, directions: np.ndarray, random: np.random.Generator) -> dict[str, Any]:

@@ -8,7 +8,7 @@ which protocols it can run; training, prediction and evaluation are the same for
 import abc
 import bisect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
@@ -23,9 +23,15 @@ from expressway.backbones import Backbone
 from expressway.config import StrictModel
 from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
 from expressway.errors import ConfigError
+from expressway.language.prompts import components
 
 Phase = Literal["train", "predict"]
 PROTOCOLS = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression")
+# why methods that never see a label refuse leave_one_out
+NOTHING_SEEN = (
+    "no class is ever seen in training, so every class is left out already: "
+    "the recall of the class under zero_shot is that number"
+)
 # why a loss of CLIP's kind is not the mean over the micro batches of a step
 CONTRASTIVE = (
     "its loss compares every clip with all others of the step, and micro batches would leave most "
@@ -100,6 +106,18 @@ class Context:
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logit_scale: float = math.log(100.0)
     backbone: Backbone | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that texts are asked for: under ``compound`` the components of the labels."""
+        if self.protocol != "compound":
+            return self.labels
+        return tuple(dict.fromkeys(part for label in self.labels for part in components(label)))
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Return vectors (n, D) with length 1."""
+    return functional.normalize(vectors, dim=-1)
 
 
 R = TypeVar("R", bound=Recipe)
@@ -201,14 +219,34 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         """Return the named terms of the loss, weighted; training minimises their sum."""
 
     def encode_texts(self) -> Tensor:
-        """Return (classes, D): one unit vector per class.
+        """Return (classes, D): one unit vector per class."""
+        return self.class_vectors(self.text_features)
+
+    def class_vectors(self, features: Tensor) -> Tensor:
+        """Return (classes, D) unit vectors of the class texts' features (texts, D).
 
         Ensemble rule: a class's texts are normalised, averaged, and normalised again.
         """
-        texts = functional.normalize(self.text_features, dim=-1)
-        classes = torch.zeros(len(self.context.labels), texts.shape[-1]).to(texts)
+        texts = functional.normalize(features, dim=-1)
+        classes = torch.zeros(len(self.context.classes), texts.shape[-1]).to(texts)
         summed = classes.index_add(0, self.text_owner, texts)
-        return functional.normalize(summed, dim=-1)
+        return self.joined(functional.normalize(summed, dim=-1))
+
+    def joined(self, vectors: Tensor, unit: Callable[[Tensor], Tensor] = unit_vectors) -> Tensor:
+        """Return (labels, D): under ``compound`` the normalised means of the labels' components.
+
+        Args:
+            vectors: (classes, D) of length 1, one for each of ``context.classes``.
+            unit: how a method normalises.
+        """
+        if self.context.protocol != "compound":
+            return vectors
+        place = {name: index for index, name in enumerate(self.context.classes)}
+        means = [
+            vectors[[place[name] for name in components(label)]].mean(0)
+            for label in self.context.labels
+        ]
+        return unit(torch.stack(means))
 
     def read_prompts(self, encoder: TextEncoder) -> None:
         """Encode the class texts of the context once, with the frozen text tower.
@@ -216,14 +254,21 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         Raises:
             ConfigError: a class has no text.
         """
-        missing = [label for label in self.context.labels if not self.context.prompts.get(label)]
+        texts, owners = zip(*self.sentences(), strict=True)
+        self.text_features = encoder.encode_texts(list(texts)).to(self.text_features.device)
+        self.text_owner = torch.tensor(owners).to(self.text_owner.device)
+
+    def sentences(self) -> list[tuple[str, int]]:
+        """Return all class texts, each with the place of its class in ``context.classes``.
+
+        Raises:
+            ConfigError: a class has no text.
+        """
+        classes = self.context.classes
+        missing = [name for name in classes if not self.context.prompts.get(name)]
         if missing:
             raise ConfigError(f"no class text for {', '.join(missing)}; add it to the prompt set")
-        texts = [(text, i) for i, c in enumerate(self.context.labels) for text in self.prompts(c)]
-        self.text_features = encoder.encode_texts([text for text, _ in texts]).to(
-            self.text_features.device
-        )
-        self.text_owner = torch.tensor([owner for _, owner in texts]).to(self.text_owner.device)
+        return [(text, i) for i, name in enumerate(classes) for text in self.prompts(name)]
 
     def prompts(self, label: str) -> tuple[str, ...]:
         """Return the texts of a class."""
@@ -254,6 +299,15 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         return torch.optim.LBFGS(
             groups, lr=recipe.learning_rate, max_iter=20, line_search_fn="strong_wolfe"
         )
+
+
+def largest(scores: Tensor, rule: Literal["max_softmax", "max_logit"]) -> Tensor:
+    """Return (batch,): the largest probability or the largest score of (batch, classes).
+
+    The two open-set baselines: Hendrycks and Gimpel, ICLR 2017, arXiv 1610.02136, and its logits.
+    """
+    values = scores.softmax(dim=-1) if rule == "max_softmax" else scores
+    return values.max(dim=-1).values
 
 
 def symmetric_contrastive(logits: Tensor, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Radford et al., ICML 2021, arXiv 2103.00020. The baseline of every zero-shot number.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,9 +18,12 @@ from expressway.methods.blocks.frames import frame_mean
 
 
 class Recipe(base.Recipe):
-    """Nothing is trained, so nothing can be set."""
+    """Nothing is trained; what can be set is how known and unknown classes are told apart."""
 
     epochs: int = Field(0, ge=0, le=0, description="clip is not trained")
+    known_score: Literal["max_softmax", "max_logit"] = Field(
+        "max_softmax", description="open_set: largest probability, or largest score; paper: none"
+    )
 
 
 class CLIP(Method[Recipe]):
@@ -30,8 +33,12 @@ class CLIP(Method[Recipe]):
     title = "CLIP (zero-shot)"
     reference = "Radford et al., ICML 2021, arXiv 2103.00020"
     trained = False
-    protocols = ("zero_shot",)
-    refusals: ClassVar = {"supervised": "nothing in it is trained; use linear for a probe"}
+    protocols = ("zero_shot", "open_set", "compound")
+    refusals: ClassVar = {
+        "supervised": "nothing in it is trained; use linear for a probe",
+        "leave_one_out": base.NOTHING_SEEN,
+        "regression": "it has texts to compare with, and no numbers; use linear for a probe",
+    }
     needs: ClassVar = {
         "train": (),
         "predict": (Need("visual_features", ("valid", "features")),),
@@ -53,6 +60,10 @@ class CLIP(Method[Recipe]):
     def scores(self, batch: Batch) -> Tensor:
         """Return (batch, classes): CLIP's temperature times the cosines to the class texts."""
         return self.scale * self.encode_clips(batch) @ self.encode_texts().T
+
+    def known_scores(self, scores: Tensor) -> Tensor:
+        """Return (batch,): the largest probability, or the largest score."""
+        return base.largest(scores, self.recipe.known_score)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Refuse: there is nothing to train."""

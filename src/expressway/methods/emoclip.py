@@ -1,9 +1,9 @@
 """EmoCLIP: contrastive learning of face videos and what people wrote about them.
 
-Foteinopoulou and Patras, FG 2024, arXiv 2310.16640. CLIP's frozen image tower sees every frame
-(cached), a small transformer makes one vector of a clip, CLIP's loss pulls it towards the frozen
-text tower's vector of the clip's caption. Classes are then named by written descriptions.
-Section numbers are those of docs/methods/emoclip.md.
+Foteinopoulou and Patras, FG 2024, arXiv 2310.16640. CLIP's image tower sees every frame, a small
+transformer makes one vector of a clip, CLIP's loss pulls it towards the text tower's vector of
+the clip's caption. Classes are then named by written descriptions. Towers are frozen and cached,
+or tuned. Section numbers are those of docs/methods/emoclip.md.
 """
 
 import hashlib
@@ -12,27 +12,21 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from expressway.data.clips import Batch, Need, Rows, Sample
-from expressway.data.samplers import (
-    centre_window,
-    every_kth,
-    random_window,
-    wrapping_window,
-)
 from expressway.methods import base
-from expressway.methods.base import Context, Method, Phase
+from expressway.methods.base import Context, Phase
 from expressway.methods.blocks.gather import gather
-from expressway.methods.blocks.temporal import TemporalTransformer
+from expressway.methods.blocks.towers import TextTower, required
+from expressway.methods.blocks.video import FACES, FEATURES, VideoMethod, VideoRecipe
 
-FEATURES = Need("visual_features", ("source_index", "valid", "features"))
 CAPTIONS = Need("text_embeddings", ("texts", "embeddings"), filled="texts")
 
 
-class Recipe(base.Recipe):
+class Recipe(VideoRecipe):
     """EmoCLIP's recipe; the defaults are those of the release's MAFW training (section 5)."""
 
     epochs: int = Field(30, ge=0, description="paper: 30 on MAFW captions, 15 to 50 elsewhere")
@@ -45,17 +39,6 @@ class Recipe(base.Recipe):
         "milestones", description="paper: milestones"
     )
     milestones: tuple[int, ...] = Field((15, 35, 50), description="paper: 15, 35, 50")
-    frame_step: int = Field(2, ge=1, description="keep every k-th frame; paper: 2 on MAFW, else 4")
-    frames: int = Field(32, ge=1, description="length of the window; paper: 32")
-    depth: int = Field(2, ge=0, description="blocks of the temporal transformer; paper: 2")
-    heads: int = Field(8, ge=1, description="attention heads; paper: 8")
-    head_dim: int = Field(64, ge=1, description="width of a head; intended 64, release: mlp_dim")
-    mlp_dim: int = Field(2048, ge=1, description="width of the MLP; intended 2048, release: D")
-    position_rows: int = Field(1024, ge=2, description="rows of the position table; paper: 1024")
-    dropout: float = Field(0.0, ge=0, lt=1, description="paper: 0")
-    init_std: float = Field(
-        1.0, ge=0, description="spread of summary token and positions at the start; paper: 1"
-    )
     scale_rate: float = Field(
         1.0, ge=0, description="step size of the logit scale, as a factor of the others'; paper: 1"
     )
@@ -63,42 +46,33 @@ class Recipe(base.Recipe):
         False, description="count equal texts in a batch as matches; paper: no, they repel"
     )
 
-    @model_validator(mode="after")
-    def _positions_suffice(self) -> Self:
-        if self.position_rows < self.frames + 1:
-            raise ValueError(f"position_rows must be at least frames + 1 = {self.frames + 1}")
-        return self
 
-
-class EmoCLIP(Method[Recipe]):
-    """A temporal transformer on frozen CLIP features, trained on captions or class texts."""
+class EmoCLIP(VideoMethod[Recipe]):
+    """A temporal transformer on CLIP's frames, trained on captions or class texts."""
 
     name = "emoclip"
     title = "EmoCLIP"
     reference = "Foteinopoulou and Patras, FG 2024, arXiv 2310.16640"
-    protocols = ("zero_shot", "supervised")
+    protocols = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound")
+    refusals: ClassVar = {"regression": "it compares with texts; use downstream, started from it"}
     loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
-    needs: ClassVar = {"train": (FEATURES, CAPTIONS), "predict": (FEATURES,)}
+    needs: ClassVar = {"train": (FEATURES, FACES, CAPTIONS), "predict": (FEATURES, FACES)}
     recipe_type = Recipe
+
+    text_tokens: Tensor
 
     def __init__(self, recipe: Recipe, context: Context) -> None:
         super().__init__(recipe, context)
-        head_dim, mlp_dim = recipe.head_dim, recipe.mlp_dim
-        if recipe.published:
-            # section 2, quirk A: the release hands the two widths over in the wrong order
-            head_dim, mlp_dim = recipe.mlp_dim, context.dim
-        self.temporal = TemporalTransformer(
-            context.dim,
-            recipe.depth,
-            recipe.heads,
-            head_dim,
-            mlp_dim,
-            rows=recipe.position_rows,
-            dropout=recipe.dropout,
-            init_std=recipe.init_std,
-        )
         # section 2: a trained copy of the backbone's scale, never clamped
         self.logit_scale = nn.Parameter(torch.tensor(context.logit_scale))
+        self.register_buffer("text_tokens", torch.zeros(0, dtype=torch.int64), persistent=False)
+        if self.reads_texts:
+            self.text = TextTower(required(context.backbone, self.name))
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the text tower is trained, so that texts are token ids and not cached vectors."""
+        return self.recipe.tune == "visual_text"
 
     @classmethod
     def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
@@ -110,48 +84,70 @@ class EmoCLIP(Method[Recipe]):
     @classmethod
     def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
         """Captions are read only when clips are trained with their own captions."""
-        return cls.needs["predict" if protocol == "supervised" else phase]
+        frames = cls.frames_of(recipe)
+        captioned = phase == "train" and not cls.trains_on_class_texts(protocol)
+        return (frames, CAPTIONS) if captioned else (frames,)
+
+    def towers(self) -> list[nn.Module]:
+        """Return the tuned towers: the image tower, or both."""
+        return [*super().towers(), *([self.text] if self.reads_texts else [])]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the temporal module and the logit scale, whose step size may differ."""
+        """Return temporal module, logit scale and tuned towers: step sizes may differ."""
         rate = self.recipe.learning_rate
         return [
             {"params": list(self.temporal.parameters()), "lr": rate},
             {"params": [self.logit_scale], "lr": rate * self.recipe.scale_rate},
+            *self.tower_groups(),
         ]
 
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
-        """Return ``frames`` (frames, D) and in caption training ``text`` (D,), ``text_id`` ()."""
-        features = rows["visual_features"]
-        chosen = self._window(features["source_index"], features["valid"], random, training)
-        views = features["features"].shape[1]
-        view = int(random.integers(views)) if training else 0
-        frames = features["features"][chosen, view]
-        sample = {"frames": torch.from_numpy(np.asarray(frames, dtype=np.float32))}
+        """Return ``frames``: (frames, D) cached features, or uint8 (frames, 3, height, width).
+
+        In caption training also ``text``, (D,) or token ids (context,), and ``text_id`` ().
+        """
+        sample = {"frames": self.frames(rows, random, training)}
         if training and "text_embeddings" in rows:
-            sample |= _caption(rows, random)
+            sample |= self._caption(rows["text_embeddings"], random)
         return sample
 
-    def _window(
-        self,
-        source_index: np.ndarray,
-        valid: np.ndarray,
-        random: np.random.Generator,
-        training: bool,
-    ) -> np.ndarray:
-        """Section 4.2: every k-th frame of the source, then a window of fixed length."""
-        kept = every_kth(source_index, valid, self.recipe.frame_step)
-        count, length = len(kept), self.recipe.frames
-        if self.recipe.published:
-            # sections 4.2 and 4.3: wraps around the end, and is random at test time too
-            return kept[wrapping_window(count, length, int(random.integers(count)))]
-        if training:
-            return kept[random_window(count, length, random)]
-        return kept[centre_window(count, length)]
+    def _caption(self, row: Any, random: np.random.Generator) -> dict[str, Tensor]:
+        """Return one of a clip's phrasings and a number that equal texts share."""
+        chosen = int(random.integers(len(row["texts"])))
+        text = row["texts"][chosen]
+        if self.reads_texts:
+            value = required(self.context.backbone, self.name).tokenize([text])[0]
+        else:
+            value = torch.from_numpy(np.asarray(row["embeddings"][chosen], dtype=np.float32))
+        digest = hashlib.blake2b(text.encode(), digest_size=7).digest()
+        return {"text": value, "text_id": torch.tensor(int.from_bytes(digest, "little"))}
+
+    def read_prompts(self, encoder: base.TextEncoder) -> None:
+        """Encode the class texts with the frozen tower, or keep their token ids for the tuned."""
+        super().read_prompts(encoder)
+        if self.reads_texts:
+            backbone = required(self.context.backbone, self.name)
+            tokens = backbone.tokenize([text for text, _ in self.sentences()])
+            self.text_tokens = tokens.to(self.text_features.device)
+            self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Enter training or, with a tuned tower's class vectors computed once, inference."""
+        super().train(mode)
+        if not mode and len(self.text_tokens):
+            with torch.no_grad():
+                self.text_features = self.text(self.text_tokens)
+        return self
 
     def encode_clips(self, batch: Batch) -> Tensor:
-        """Return (batch, D) unit vectors (section 2, steps 2 to 6)."""
-        return functional.normalize(self.temporal(batch["frames"]), dim=-1)
+        """Return (batch, D) unit vectors (section 2, steps 1 to 6)."""
+        return functional.normalize(self.video_vectors(batch), dim=-1)
+
+    def encode_texts(self) -> Tensor:
+        """Return (classes, D): one unit vector per class, by the tower that is being trained."""
+        if self.training and len(self.text_tokens):
+            return self.class_vectors(self.text(self.text_tokens))
+        return super().encode_texts()
 
     def scores(self, batch: Batch) -> Tensor:
         """Return (batch, classes): exp(s) times the cosines to the class texts (section 2)."""
@@ -166,17 +162,7 @@ class EmoCLIP(Method[Recipe]):
 
     def _texts(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return unit text vectors (batch, D) and a number per text, equal for equal texts."""
-        if self.context.protocol == "supervised":
+        if self.trains_on_class_texts(self.context.protocol):
             return self.encode_texts()[batch.labels], batch.labels
-        return functional.normalize(batch["text"], dim=-1), batch["text_id"]
-
-
-def _caption(rows: Rows, random: np.random.Generator) -> dict[str, Tensor]:
-    """Return one of a clip's phrasings: its vector and a number that equal texts share."""
-    texts, vectors = rows["text_embeddings"]["texts"], rows["text_embeddings"]["embeddings"]
-    chosen = int(random.integers(len(texts)))
-    digest = hashlib.blake2b(texts[chosen].encode(), digest_size=7).digest()
-    return {
-        "text": torch.from_numpy(np.asarray(vectors[chosen], dtype=np.float32)),
-        "text_id": torch.tensor(int.from_bytes(digest, "little")),
-    }
+        texts = self.text(batch["text"]) if self.reads_texts else batch["text"]
+        return functional.normalize(texts, dim=-1), batch["text_id"]

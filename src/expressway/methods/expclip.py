@@ -57,12 +57,10 @@ class ExpCLIP(Method[Recipe]):
     name = "expclip"
     title = "Exp-CLIP"
     reference = "Zhao, Cao, Gong and Patras, WACV 2025, arXiv 2405.19100"
-    protocols = ("zero_shot",)
+    protocols = ("zero_shot", "open_set", "compound")
     refusals: ClassVar = {
         "supervised": NO_LABELS,
-        "leave_one_out": f"no class is ever seen in training: {NO_LABELS}",
-        "compound": "name the compound classes by texts and ask for zero_shot",
-        "open_set": "it has no notion of an unknown class; take a baseline on its features",
+        "leave_one_out": base.NOTHING_SEEN,
         "regression": "it has texts to compare with, and no numbers",
     }
     loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
@@ -167,13 +165,17 @@ class ExpCLIP(Method[Recipe]):
 
     def _classes(self) -> Tensor:
         """Return (classes, D): class vectors before the map."""
-        texts = self.text_features / self._lengths(self.text_features)
-        counts = torch.bincount(self.text_owner, minlength=len(self.context.labels))
+        texts = self._unit(self.text_features)
+        counts = torch.bincount(self.text_owner, minlength=len(self.context.classes))
         sums = texts.new_zeros(len(counts), texts.shape[-1]).index_add(0, self.text_owner, texts)
         classes = sums / counts[:, None]
-        if self.recipe.ensemble == "embeddings":
-            return classes / self._lengths(classes)
-        return classes
+        if self.context.protocol == "compound":
+            return self.joined(self._unit(classes), self._unit)
+        return self._unit(classes) if self.recipe.ensemble == "embeddings" else classes
+
+    def _unit(self, vectors: Tensor) -> Tensor:
+        """Return vectors (n, D) whose length after the map is 1."""
+        return vectors / self._lengths(vectors)
 
     def metric(self) -> Tensor:
         """Return (D, D): the Gram matrix of W, all that inference knows of it (section 2)."""

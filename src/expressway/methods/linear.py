@@ -1,7 +1,8 @@
 """A linear probe on frozen CLIP features: the baseline every trained method is shown against.
 
-Multinomial logistic regression on the mean of a clip's frames, fitted by L-BFGS to the minimum
-of a convex loss, so that neither step size nor seed decides the result.
+Multinomial logistic regression on the mean of a clip's frames, or ridge regression where numbers
+are predicted, fitted by L-BFGS to the minimum of a convex loss, so that neither step size nor
+seed decides the result.
 """
 
 from collections.abc import Iterable
@@ -17,13 +18,15 @@ from expressway.data.clips import Batch, Need, Rows, Sample
 from expressway.methods import base
 from expressway.methods.base import Context, Method
 from expressway.methods.blocks.frames import frame_mean
+from expressway.methods.blocks.gather import gather
+from expressway.methods.blocks.regression import OVER_KNOWN, squared_errors
 
 FEATURES = Need("visual_features", ("valid", "features"))
 BY_WEIGHTS = "its classes are weights, so it cannot name a class by a text; use clip or emoclip"
 
 
 class Recipe(base.Recipe):
-    """Logistic regression; CLIP's paper (section 3.2) fits its probes by L-BFGS as well."""
+    """A convex fit; CLIP's paper (section 3.2) fits its probes by L-BFGS as well."""
 
     epochs: int = Field(15, ge=0, description="rounds of at most 20 L-BFGS iterations")
     batch_size: int | None = Field(None, ge=1, description="null: the whole training part at once")
@@ -32,16 +35,20 @@ class Recipe(base.Recipe):
     weight_decay: float = Field(
         1e-2, ge=0, description="L2 on the weights of standardised features; paper: by validation"
     )
+    known_score: Literal["max_softmax", "max_logit"] = Field(
+        "max_softmax", description="open_set: largest probability, or largest score; paper: none"
+    )
 
 
 class Linear(Method[Recipe]):
-    """Softmax of a linear map of standardised frame-mean features."""
+    """A linear map of standardised frame-mean features: a softmax, or numbers."""
 
     name = "linear"
     title = "Linear probe"
     reference = "Radford et al., ICML 2021, arXiv 2103.00020, section 3.2"
-    protocols = ("supervised",)
+    protocols = ("supervised", "open_set", "regression")
     refusals: ClassVar = dict.fromkeys(("zero_shot", "leave_one_out", "compound"), BY_WEIGHTS)
+    loss_over_batch: ClassVar = {"regression": OVER_KNOWN}
     class_texts = False
     needs: ClassVar = {"train": (FEATURES,), "predict": (FEATURES,)}
     recipe_type = Recipe
@@ -77,16 +84,28 @@ class Linear(Method[Recipe]):
         return self.head.weight
 
     def scores(self, batch: Batch) -> Tensor:
-        """Return (batch, classes) logits."""
+        """Return (batch, classes) logits, or (batch, targets) numbers."""
         return functional.linear(self.encode_clips(batch), self.encode_texts(), self.head.bias)
 
+    def known_scores(self, scores: Tensor) -> Tensor:
+        """Return (batch,): the largest probability, or the largest logit."""
+        return base.largest(scores, self.recipe.known_score)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross entropy and half the squared weights times ``weight_decay``; biases are free."""
-        cross_entropy = functional.cross_entropy(self.scores(batch), batch.labels)
+        """Cross entropy, or half the squared error, plus half the squared weights' penalty.
+
+        The penalty is ``weight_decay`` / 2 times the sum of the squared weights; biases are free.
+        """
+        terms = self._misfit(batch)
         if self.recipe.optimiser != "lbfgs":
-            return {"cross_entropy": cross_entropy}
-        penalty = self.recipe.weight_decay / 2 * self.head.weight.square().sum()
-        return {"cross_entropy": cross_entropy, "penalty": penalty}
+            return terms
+        return {**terms, "penalty": self.recipe.weight_decay / 2 * self.head.weight.square().sum()}
+
+    def _misfit(self, batch: Batch) -> dict[str, Tensor]:
+        if self.context.protocol == "regression":
+            predicted, targets = gather(self.scores(batch)), gather(batch.targets)
+            return {"squared_error": squared_errors(predicted, targets).sum() / 2}
+        return {"cross_entropy": functional.cross_entropy(self.scores(batch), batch.labels)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return weight and bias apart, since only the weight decays."""

@@ -139,7 +139,7 @@ def test_a_gpu_that_is_not_there_is_an_error(world, tmp_path) -> None:
     [
         ({"recipe": {"learning_rat": 1.0}}, r"my-emoclip\.recipe\.learning_rat: unknown key"),
         ({"recipe": {"frames": 32, "position_rows": 16}}, "position_rows must be at least"),
-        ({"protocol": "open_set"}, "cannot run protocol open_set"),
+        ({"protocol": "regression"}, "cannot run protocol regression"),
         ({"parts": {}}, "nothing to train on: 0 clips"),
         ({"stores": {}}, "missing: visual_features, text_embeddings"),
         ({"protocol": "supervised", "prompts": {}}, "no class text for happiness"),
