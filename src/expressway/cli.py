@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from expressway.errors import ExpresswayError
+from expressway.importers.commands import app as import_app
 
 app = typer.Typer(
     name="expressway",
@@ -16,7 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-import_app = typer.Typer(help="Make or extend a data set from files on disk.", no_args_is_help=True)
 demo_app = typer.Typer(help="The demo world: faces that we render.", no_args_is_help=True)
 captions_app = typer.Typer(help="Captions: look before you train on them.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
@@ -223,61 +223,6 @@ def import_weights(
     from expressway import methods
 
     print(methods.import_weights(method, file, out, backbone))
-
-
-def _imported(name: str, found: Any, shard_size: int) -> None:
-    from expressway.importers.write import write
-
-    done = write(name, found, shard_size)
-    print(f"{done.added} clip(s) added, {done.kept} stood there already: {done.manifest}")
-    if done.splits:
-        print(f"splits: {done.splits}")
-    print(f"data set: {done.config}")
-    print(f"next: snakemake --cores all results/{name}/report/index.html")
-
-
-NameOption = Annotated[str, typer.Option("--name", help="name of the data set")]
-SegmentOption = Annotated[
-    float | None, typer.Option(help="cut recordings into clips of so many seconds")
-]
-ShardOption = Annotated[int, typer.Option(help="clips per shard (a new data set only)")]
-
-
-@import_app.command("folder")
-def import_folder(
-    folder: Annotated[Path, typer.Argument(help="folder with videos, images or frame folders")],
-    name: NameOption,
-    kind: Annotated[
-        Literal["video", "frames", "image"], typer.Option(help="what a clip is")
-    ] = "video",
-    label: Annotated[
-        str | None, typer.Option(help="label column to fill from the parent folders' names")
-    ] = None,
-    segment: SegmentOption = None,
-    shard_size: ShardOption = 256,
-) -> None:
-    """Every video (image, folder of frames) below a folder becomes a clip."""
-    from expressway.importers import folder as importer
-
-    _imported(name, importer.scan(folder, kind, label, segment), shard_size)
-
-
-@import_app.command("table")
-def import_table(
-    file: Annotated[Path, typer.Argument(help="CSV file with a column path")],
-    name: NameOption,
-    root: Annotated[
-        Path | None, typer.Option(help="folder of the paths; default: the file's")
-    ] = None,
-    label: Annotated[list[str], typer.Option(help="a label column")] = [],  # noqa: B006
-    target: Annotated[list[str], typer.Option(help="a column with numbers")] = [],  # noqa: B006
-    segment: SegmentOption = None,
-    shard_size: ShardOption = 256,
-) -> None:
-    """Every row of a CSV file becomes a clip; labels, captions and parts are taken over."""
-    from expressway.importers import table as importer
-
-    _imported(name, importer.scan(file, root, label, target, segment), shard_size)
 
 
 @captions_app.command("audit")
