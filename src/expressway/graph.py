@@ -167,6 +167,20 @@ class Graph(Plan):
         """Return the metrics and comparisons that the report shows."""
         return [*self.metrics_paths(), *self.comparison_paths]
 
+    def table_paths(self) -> list[str]:
+        """Return the pages of the configuration's tables."""
+        return [f"results/tables/{name}.html" for name in self.settings.tables]
+
+    def table_inputs(self, wildcards: Any) -> list[str]:
+        """Return the metrics of all cells of a table."""
+        folders = [f for _, cells in self.table_rows(wildcards.table) for f in cells.values()]
+        return [f"{folder}/metrics.json" for each in folders for folder in each]
+
+    def expected_table(self, wildcards: Any) -> str:
+        """Return what a table is made of beside its numbers: its file and the code."""
+        described = schema.table(wildcards.table).model_dump(mode="json")
+        return digest([code_fingerprint("expressway.reporting.published"), described])
+
     def report_code(self, wildcards: Any) -> str:
         """Return the identity of the report: its code, its templates, its configuration."""
         code = code_fingerprint("expressway.reporting.html")

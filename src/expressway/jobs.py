@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expressway import coverage, devices, stages
+from expressway import coverage, devices, schema, stages
 from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
 from expressway.plan import Plan
@@ -222,19 +222,48 @@ def compare(plan: Plan, a: str, b: str, out: Path) -> Path:
     return out
 
 
+TABLES = Path("results/tables")
+
+
 def table(plan: Plan, name: str) -> list[Path]:
-    """Write ``results/tables/NAME.{csv,md,html,tex}`` and ``metrics.json``; return the files."""
+    """Write ``results/tables/NAME.{csv,md,html,tex}``; return the files.
+
+    ``results`` is the table of everything, with ``metrics.json``; the others stand in the
+    configuration's ``tables``.
+    """
+    return _all_results(plan) if name == "results" else _published_table(plan, name)
+
+
+def _published_table(plan: Plan, name: str) -> list[Path]:
+    from expressway.reporting import published
+
+    described = schema.table(name)
+    rows = [
+        (title, {column: [Path(f) for f in folders] for column, folders in cells.items()})
+        for title, cells in plan.table_rows(name)
+    ]
+    spec = published.TableSpec(
+        name=name,
+        title=described.title,
+        source=described.source,
+        metrics=described.metrics,
+        rows=rows,
+        published=schema.TABLES / "published.csv",
+    )
+    return published.write(spec, TABLES)
+
+
+def _all_results(plan: Plan) -> list[Path]:
     from expressway.reporting import results, tables
 
-    folder = Path("results/tables")
     evaluations = [Path(path) for path in plan.all_evaluations()]
-    written = tables.write(name, plan.settings.report.title, evaluations, folder)
+    written = tables.write("results", plan.settings.report.title, evaluations, TABLES)
     metrics = {
         f"{row.model}/{row.evaluation}": {m: v.pooled for m, v in row.measures.items()}
         for row in results.summarise(evaluations)
     }
-    write_json(folder / "metrics.json", metrics)
-    return [*written, folder / "metrics.json"]
+    write_json(TABLES / "metrics.json", metrics)
+    return [*written, TABLES / "metrics.json"]
 
 
 def report(plan: Plan, out: Path, dataset: str | None = None) -> Path:

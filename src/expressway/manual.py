@@ -32,6 +32,8 @@ def tables() -> str:
         ("`models.NAME`", schema.ModelConfig),
         ("`evaluations.NAME`", schema.EvaluationConfig),
         ("`comparisons`", schema.ComparisonConfig),
+        ("`config/tables/NAME.yaml`", schema.TableConfig),
+        ("`rows` of a table", schema.TableRow),
         ("`report`", schema.ReportConfig),
         *((f"Recipe of `{name}`", methods.get(name).recipe_type) for name in methods.names()),
     ]

@@ -5,6 +5,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from expressway import schema
 from expressway.backbones import local_files
 from expressway.config import read_yaml
 from expressway.datasets import shard_path
@@ -219,6 +220,17 @@ class Plan(StorePlan):
     def evaluation_folders(self, model: str, evaluation: str) -> list[str]:
         """Return the result folders of one model under one evaluation."""
         return [f"results/evaluations/{model}/{run}/{evaluation}" for run in self.runs(model)]
+
+    def table_rows(self, name: str) -> list[tuple[str, dict[str, list[str]]]]:
+        """Return the rows of a table: title, and per column the evaluation folders of its cell."""
+        return [
+            (row.title, {c: self._result(result) for c, result in row.cells.items()})
+            for row in schema.table(name).rows
+        ]
+
+    def _result(self, name: str) -> list[str]:
+        model, _, evaluation = name.partition("/")
+        return self.evaluation_folders(model, evaluation)
 
     def all_evaluations(self) -> list[str]:
         """Return the result folders of every model under every evaluation."""

@@ -1,5 +1,6 @@
 """The whole configuration as one typed model: what to compute, never where or how fast."""
 
+import copy
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+/[A-Za-z0-9_-]+$")]
 ResultName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")]
 Protocol = Literal["zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression"]
+TABLES = Path("config/tables")
 NEEDS_PROMPTS = ("zero_shot", "leave_one_out", "compound")
 
 
@@ -73,6 +75,37 @@ class ComparisonConfig(StrictModel):
     b: ResultName = Field(description="model/evaluation it is compared with")
 
 
+class TableRow(StrictModel):
+    """A row of a table: results, or with no ``cells`` a row of the paper's only."""
+
+    title: str = Field(description="how the row is named; rows of the published file match by it")
+    cells: dict[str, ResultName] = Field(
+        default_factory=dict, description="column -> model/evaluation"
+    )
+
+
+class TableConfig(StrictModel):
+    """``config/tables/NAME.yaml``: one table, and what is trained and evaluated for it."""
+
+    title: str = Field(description="caption of the table")
+    source: str = Field("", description="the paper and table whose numbers stand beside ours")
+    metrics: list[str] = Field(
+        default_factory=lambda: ["unweighted_average_recall", "weighted_average_recall"],
+        description="metrics shown; recall_of_CLASS is one class's recall",
+    )
+    rows: list[TableRow] = Field(description="rows in order")
+    datasets: list[Name] = Field(default_factory=list, description="data sets that it needs")
+    stages: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="variants of stages, added to the configuration's"
+    )
+    models: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="models, added to the configuration's"
+    )
+    evaluations: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="evaluations, added to the configuration's"
+    )
+
+
 class ReportConfig(StrictModel):
     """What the report shows."""
 
@@ -111,6 +144,10 @@ class Settings(StrictModel):
     comparisons: list[ComparisonConfig] = Field(
         default_factory=list, description="paired comparisons to print"
     )
+    tables: list[Name] = Field(
+        default_factory=list,
+        description="tables to make (files in config/tables); each brings its models with it",
+    )
     report: ReportConfig = Field(ReportConfig(), description="the report")
 
 
@@ -124,15 +161,66 @@ def load(path: Path) -> Settings:
 
 
 def check(data: dict[str, Any], where: str) -> Settings:
-    """Return configuration data as typed settings, its references checked."""
+    """Return configuration data as typed settings, with its tables', its references checked."""
     try:
-        settings = validate(Settings, data)
+        settings = validate(Settings, _with_tables(data))
         found = reference_problems(settings)
     except ConfigError as error:
         found = str(error).splitlines()
     if found:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in found))
     return settings
+
+
+def table(name: str) -> TableConfig:
+    """Return one table's configuration.
+
+    Raises:
+        ConfigError: there is no such table, or its file has problems.
+    """
+    path = TABLES / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in TABLES.glob("*.yaml"))
+        raise ConfigError(
+            f"tables: no table {name!r}{nearest(name, known)}; known: {', '.join(known) or 'none'}"
+        )
+    return validate(TableConfig, read_yaml(path), str(path))
+
+
+def _with_tables(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration with everything that its tables bring.
+
+    Raises:
+        ConfigError: a table says otherwise than the configuration under the same name.
+    """
+    names = data.get("tables")
+    if not isinstance(names, list):
+        return data
+    merged = copy.deepcopy(dict(data))
+    for name in names:
+        brought = table(str(name)).model_dump(
+            include={"stages", "models", "evaluations"}, exclude_unset=True
+        )
+        merged = _merge(merged, brought, f"tables.{name}")
+        for dataset in table(str(name)).datasets:
+            if dataset not in merged["datasets"]:
+                merged["datasets"].append(dataset)
+    return merged
+
+
+def _merge(ours: dict[str, Any], theirs: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return both mappings in one; sections down to a named variant, model, evaluation."""
+    found = dict(ours)
+    for key, value in theirs.items():
+        if key not in found:
+            found[key] = value
+        elif isinstance(value, dict) and where.count(".") < (3 if "stages" in where else 2):
+            found[key] = _merge(found[key], value, f"{where}.{key}")
+        elif found[key] != value:
+            raise ConfigError(
+                f"{where}.{key}: the configuration has another entry of this name; rename one"
+            )
+    return found
 
 
 def dataset_config(settings: Settings, name: str) -> DatasetConfig:
@@ -166,6 +254,7 @@ def reference_problems(settings: Settings) -> list[str]:
         *_model_references(settings),
         *_evaluation_references(settings),
         *_comparison_references(settings),
+        *_table_references(settings),
     ]
 
 
@@ -221,17 +310,32 @@ def _evaluation_references(settings: Settings) -> list[str]:
     return found
 
 
-def _comparison_references(settings: Settings) -> list[str]:
-    known = {
+def _results(settings: Settings) -> set[str]:
+    return {
         f"{model}/{name}"
         for name, evaluation in settings.evaluations.items()
         for model in evaluation.models
     }
+
+
+def _comparison_references(settings: Settings) -> list[str]:
+    known = _results(settings)
     return [
         problem
         for index, comparison in enumerate(settings.comparisons)
         for side, result in (("a", comparison.a), ("b", comparison.b))
         for problem in _missing(f"comparisons.{index}.{side}", result, known)
+    ]
+
+
+def _table_references(settings: Settings) -> list[str]:
+    known = _results(settings)
+    return [
+        problem
+        for name in settings.tables
+        for row in table(name).rows
+        for column, result in row.cells.items()
+        for problem in _missing(f"tables.{name}: {row.title}.{column}", result, known)
     ]
 
 

@@ -1,6 +1,7 @@
 """The configuration as a whole: generated files do not drift, references lead somewhere."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -52,3 +53,53 @@ def test_names_that_lead_nowhere_are_found_before_any_job(settings, change, expe
         schema.check(settings, "config.yaml")
     assert expected in str(caught.value)
     assert all(line.startswith("config.yaml: ") for line in str(caught.value).splitlines())
+
+
+def with_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **table: Any) -> dict[str, Any]:
+    folder = tmp_path / "config/tables"
+    folder.mkdir(parents=True)
+    described = {"title": "T", "rows": [], **table}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(described))
+    monkeypatch.setattr(schema, "TABLES", folder)
+    return {
+        "datasets": ["demo"],
+        "stages": {"frames": {"native": {}}},
+        "models": {"one": {"method": "clip", "dataset": "demo", "protocol": "zero_shot",
+                           "stores": {"frames": "native"}}},
+        "tables": ["mine"],
+    }  # fmt: skip
+
+
+def test_a_table_brings_its_data_stages_and_models(tmp_path, monkeypatch) -> None:
+    two = {"method": "clip", "dataset": "more", "protocol": "zero_shot", "stores": {"frames": "t"}}
+    evaluation = {"protocol": "zero_shot", "models": ["two"], "dataset": "more", "prompts": "names"}
+    data = with_table(
+        tmp_path,
+        monkeypatch,
+        datasets=["more"],
+        stages={"frames": {"t": {}}},
+        models={"two": two},
+        evaluations={"e": evaluation},
+        rows=[{"title": "CLIP", "cells": {"More": "two/e"}}],
+    )
+    found = schema.check(data, "test")
+    assert found.datasets == ["demo", "more"]
+    assert set(found.models) == {"one", "two"}
+    assert set(found.stages.frames) == {"native", "t"}
+    assert "two" not in data["models"]  # what was read stays as it was
+
+
+def test_a_table_that_contradicts_the_configuration_is_refused(tmp_path, monkeypatch) -> None:
+    other = {"method": "linear", "dataset": "demo", "protocol": "supervised", "stores": {}}
+    data = with_table(tmp_path, monkeypatch, models={"one": other})
+    with pytest.raises(ConfigError, match=r"tables\.mine\.models\.one: the configuration has"):
+        schema.check(data, "test")
+
+
+def test_cells_and_tables_that_lead_nowhere_are_named(tmp_path, monkeypatch) -> None:
+    rows = [{"title": "CLIP", "cells": {"More": "one/nothing"}}]
+    data = with_table(tmp_path, monkeypatch, rows=rows)
+    with pytest.raises(ConfigError, match=r"tables\.mine: CLIP\.More: no 'one/nothing'"):
+        schema.check(data, "test")
+    with pytest.raises(ConfigError, match=r"no table 'mime'; did you mean 'mine'"):
+        schema.check({**data, "tables": ["mime"]}, "test")

@@ -150,7 +150,7 @@ def _numbers(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
     return tables.Table(spec.title, columns, tuple(rows))
 
 
-def _values(cell: Cell, metric: str) -> tables.Row:
+def _values(cell: Cell, metric: str) -> list[float | None]:
     """Return ours, its spread and interval, the paper's, the difference."""
     measure, paper = cell.measure(metric), cell.paper.get(metric)
     mean = measure.mean if measure else None
