@@ -58,6 +58,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory; the loader calls it when a GPU computes."""
+        inputs = {name: value.pin_memory() for name, value in self.inputs.items()}
+        return type(self)(self.ids, inputs, self.labels.pin_memory(), self.targets.pin_memory())
+
     def __getitem__(self, name: str) -> Tensor:
         return self.inputs[name]
 
@@ -189,11 +194,19 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 def loader(
-    dataset: ClipDataset, sampler: EpochSampler, batch_size: int, workers: int = 0
+    dataset: ClipDataset,
+    sampler: EpochSampler,
+    batch_size: int,
+    workers: int = 0,
+    pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Return the batches of an epoch in training order; a last incomplete batch is dropped.
 
     A data set smaller than one batch gives one batch of all its clips.
+
+    Args:
+        workers: processes that read clips. They are forked, and share what is kept in memory.
+        pin_memory: for a GPU.
     """
     return DataLoader(
         dataset,  # type: ignore[arg-type]
@@ -203,6 +216,8 @@ def loader(
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
+        multiprocessing_context="fork" if workers else None,
+        pin_memory=pin_memory,
     )
 
 

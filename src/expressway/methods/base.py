@@ -63,6 +63,18 @@ class Recipe(StrictModel):
     gamma: float = Field(0.1, gt=0, description="factor at each milestone")
     warmup_epochs: float = Field(0.0, ge=0, description="linear rise from 0 over these epochs")
     gradient_clip: float | None = Field(None, gt=0, description="largest gradient norm")
+    accumulate: int = Field(
+        1, ge=1, description="micro batches that the clips of a step are computed in, to save memory"
+    )
+    selection: Literal["last", "validation"] = Field(
+        "last", description="keep the last epoch, or the best on validation clips; never on test"
+    )
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="of the training part, cut off by subject where the split has no validation",
+    )
     resample: bool = Field(False, description="draw clips so that classes are equally frequent")
     published: bool = Field(
         False, description="reproduce the release where it deviates from the corrected behaviour"

@@ -7,54 +7,93 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import distributed
 
 from expressway.data.clips import ClipDataset, in_order, loader
 from expressway.data.samplers import FIRST_EPOCH, EpochSampler, balancing_weights
 from expressway.data.specs import TrainSpec
 from expressway.methods.base import Method
-from expressway.training.checkpoints import Keeper, identity, resumable
+from expressway.training.checkpoints import Keeper, Kept, identity, resumable
+from expressway.training.distributed import TERMINATED, Place, cluster
 from expressway.training.loop import Loop
+from expressway.training.progress import Progress
 from expressway.training.runtime import Runtime
+from expressway.training.selection import Selection
+from expressway.training.steps import Steps
 
-TERMINATED = 143
 T = TypeVar("T")
 
 
 def fit(
-    method: Method[Any], data: ClipDataset, spec: TrainSpec, state: Path, runtime: Runtime
+    method: Method[Any],
+    data: ClipDataset,
+    selection: Selection | None,
+    spec: TrainSpec,
+    steps: Steps,
+    state: Path,
+    runtime: Runtime,
+    here: Place,
 ) -> tuple[Mapping[str, float], ...]:
     """Train ``method`` in place from its last checkpoint or from the start; return the history."""
-    recipe = method.recipe
-    size = min(recipe.batch_size or len(data), len(data))
-    method.begin(in_order(data, size, FIRST_EPOCH))
-    weights = balancing_weights(data.labels) if recipe.resample else None
-    batches = loader(data, EpochSampler(len(data), spec.seed, weights), size, runtime.workers)
-    loop = Loop(method, spec.seed, identity(spec, data))
+    method.begin(in_order(data, steps.size, FIRST_EPOCH))
+    first = here.rank == 0
+    loop = Loop(method, spec.seed, identity(spec, data), steps, selection if first else None)
     kept = resumable(state, loop.identity)
     if kept:
-        print(f"going on from {kept}", flush=True)
-    keeper = Keeper(state, runtime.checkpoint_seconds)
-    trainer = _quietly(lambda: _trainer(recipe, runtime, keeper))
+        print(f"going on from {kept.path}", flush=True)
+    batches = _batches(method, data, spec, steps, runtime, here, kept)
+    progress = Progress(state / "log.csv") if first else None
+    keeper = Keeper(state, runtime.checkpoint_seconds, progress)
+    trainer = _quietly(lambda: _trainer(method.recipe, steps, runtime, here, keeper))
+    path = kept.path if kept else None
     try:
-        _quietly(lambda: trainer.fit(loop, batches, ckpt_path=kept, weights_only=True))
+        _quietly(lambda: trainer.fit(loop, batches, ckpt_path=path, weights_only=True))
     except SIGTERMException:
         # Lightning would leave with 0, as if the model were there
         print("stopped by SIGTERM; run it again to go on", flush=True)
         raise SystemExit(TERMINATED) from None
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
     return tuple(loop.history)
 
 
-def _trainer(recipe: Any, runtime: Runtime, keeper: Keeper) -> Trainer:
-    on_gpu = runtime.device.startswith("cuda")
-    index = int(runtime.device.partition(":")[2] or 0)
+def _batches(
+    method: Method[Any],
+    data: ClipDataset,
+    spec: TrainSpec,
+    steps: Steps,
+    runtime: Runtime,
+    here: Place,
+    kept: Kept | None,
+) -> Any:
+    """Return this process's micro batches, in the order of the epoch that comes next."""
+    weights = balancing_weights(data.labels) if method.recipe.resample else None
+    sampler = EpochSampler(len(data), spec.seed, weights, here.rank, steps.world, steps.clips)
+    if kept:
+        sampler.resume(kept.epoch, kept.batch * steps.micro)
+    streamed = any(need.stream for need in data.stores.needs)
+    return loader(data, sampler, steps.micro, runtime.readers(streamed), runtime.on_gpu)
+
+
+def _trainer(recipe: Any, steps: Steps, runtime: Runtime, here: Place, keeper: Keeper) -> Trainer:
+    environment = cluster(here)
+    backend = "nccl" if runtime.on_gpu else "gloo"
+    together = DDPStrategy(cluster_environment=environment, process_group_backend=backend)
+    indices = [int(name.partition(":")[2] or 0) for name in runtime.devices]
     return Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=[index] if on_gpu else 1,
+        accelerator="gpu" if runtime.on_gpu else "cpu",
+        devices=indices if runtime.on_gpu else len(runtime.devices),
+        num_nodes=runtime.nodes,
+        strategy=together if steps.world > 1 else "auto",
+        plugins=[] if steps.world > 1 else [environment],
         precision=runtime.precision,  # type: ignore[arg-type]
         max_epochs=recipe.epochs,
+        accumulate_grad_batches=steps.accumulate,
         gradient_clip_val=recipe.gradient_clip,
-        callbacks=[keeper],
+        callbacks=[keeper, *([keeper.progress] if keeper.progress else [])],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -1,39 +1,67 @@
 """The training loop as Lightning runs it."""
 
+import time
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, distributed
 
 from expressway.data.clips import Batch
 from expressway.data.samplers import torch_seed
 from expressway.errors import ExpresswayError
 from expressway.methods.base import Method
+from expressway.training.selection import Selection
+from expressway.training.steps import Steps
 
 
 class Loop(LightningModule):
-    """Lightning's view of a method: its loss, its optimiser, and the step size over time."""
+    """Lightning's view of a method: its loss, its optimiser, and the step size over time.
 
-    def __init__(self, method: Method[Any], seed: int, identity: str) -> None:
+    Attributes:
+        history: per epoch the mean loss terms, the step size, and the recall on validation clips.
+        times: per epoch the seconds spent waiting for clips and computing. They are no part of
+            ``history``, which two runs with the same identity share to the bit.
+        done: clips of the running epoch that all processes have computed.
+    """
+
+    def __init__(
+        self,
+        method: Method[Any],
+        seed: int,
+        identity: str,
+        steps: Steps,
+        selection: Selection | None = None,
+    ) -> None:
         super().__init__()
         self.method, self.seed, self.identity = method, seed, identity
+        self.steps, self.selection = steps, selection
         self.history: list[dict[str, float]] = []
+        self.times: list[dict[str, float]] = []
+        self.done = 0
         self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._waited = self._computed = 0.0
+        self._clock = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the method's optimiser; the step size is set before each step instead."""
         return self.method.optimiser()
 
+    def on_train_start(self) -> None:
+        """Start the clock of the first epoch, or of what is left of it."""
+        self._clock = time.monotonic()
+
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the epoch before."""
-        self._sums, self._steps = {}, 0
+        self._sums, self.done = {}, 0
+        self._waited = self._computed = 0.0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Tie dropout to (seed, epoch, step) and set the step size of this moment."""
-        torch.manual_seed(torch_seed(self.seed, f"step {batch_idx}", self.current_epoch))
-        moment = self.current_epoch + batch_idx / max(1, self.trainer.num_training_batches)
+        """Tie dropout to (seed, epoch, batch, process); set the step size of this moment."""
+        self._waited += self._lap()
+        mine = f"step {batch_idx}" + (f" of {self.global_rank}" if self.global_rank else "")
+        torch.manual_seed(torch_seed(self.seed, mine, self.current_epoch))
+        moment = self.current_epoch + batch_idx // self.steps.accumulate / self.steps.count
         for optimiser in self.trainer.optimizers:
             for group in optimiser.param_groups:
                 start = group.setdefault("initial_lr", group["lr"])
@@ -48,28 +76,71 @@ class Loop(LightningModule):
         terms = self.method.loss(batch)
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
-            shown = ", ".join(batch.ids[:10])
-            raise ExpresswayError(
-                f"the loss is {float(total.detach())} in epoch {self.current_epoch + 1}, "
-                f"step {batch_idx + 1} (clips {shown}, …); "
-                f"lower learning_rate or look at these clips' features. "
-                "The last finite state is kept"
-            )
+            raise ExpresswayError(self._not_finite(float(total.detach()), batch, batch_idx))
         for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(total)) + value.detach()
-        self._steps += 1
+            before = self._sums.get(name, torch.zeros_like(total))
+            self._sums[name] = before.to(total) + value.detach()
         return total
 
+    def _not_finite(self, value: float, batch: Batch, batch_idx: int) -> str:
+        shown = ", ".join(batch.ids[:10])
+        return (
+            f"the loss is {value} in epoch {self.current_epoch + 1}, "
+            f"step {batch_idx // self.steps.accumulate + 1} (clips {shown}, …); "
+            f"lower learning_rate or look at these clips' features. "
+            "The last finite state is kept"
+        )
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Count the clips and the time."""
+        self.done = (batch_idx + 1) * self.steps.micro * self.steps.world
+        self._computed += self._lap()
+
+    def _lap(self) -> float:
+        """Return the seconds since the last call."""
+        before, self._clock = self._clock, time.monotonic()
+        return self._clock - before
+
     def on_train_epoch_end(self) -> None:
-        """Note the epoch's mean loss terms and its last step size."""
-        means = {name: float(value) / max(1, self._steps) for name, value in self._sums.items()}
+        """Note the epoch's mean loss terms, its step size, its times, and judge its weights."""
+        means = self._means()
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        self.history.append({"epoch": self.current_epoch + 1, **means, "learning_rate": rate})
+        row = {"epoch": self.current_epoch + 1, **means, "learning_rate": rate}
+        if self.selection:
+            row["validation_recall"] = self.selection.judge(self.method, self.current_epoch + 1)
+        self.history.append(row)
+        seconds = {"data_seconds": self._waited, "step_seconds": self._computed}
+        clips = self.steps.clips / max(1e-9, self._waited + self._computed)
+        self.times.append({**seconds, "clips_per_second": clips})
+        self._lap()
+
+    def _means(self) -> dict[str, float]:
+        """Return the mean of each loss term over the batches of all processes."""
+        if not self._sums:
+            return {}
+        summed = torch.stack(list(self._sums.values()))
+        if self.steps.world > 1:
+            distributed.all_reduce(summed)
+        means = (summed / (self.steps.batches * self.steps.world)).tolist()
+        return dict(zip(self._sums, means, strict=True))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resume must know."""
-        checkpoint["expressway"] = {"identity": self.identity, "history": self.history}
+        checkpoint["expressway"] = {
+            "identity": self.identity,
+            "epoch": self.current_epoch,
+            "history": self.history,
+            "times": self.times,
+            "sums": self._sums,
+            "spent": [self._waited, self._computed],
+            "best": self.selection.best if self.selection else None,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the history over."""
-        self.history = list(checkpoint["expressway"]["history"])
+        kept = checkpoint["expressway"]
+        self.history, self.times = list(kept["history"]), list(kept["times"])
+        self._sums = dict(kept["sums"])
+        self._waited, self._computed = kept["spent"]
+        if self.selection:
+            self.selection.best = kept["best"]

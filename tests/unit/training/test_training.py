@@ -165,7 +165,7 @@ def test_the_card_says_what_was_trained_on(world, tmp_path) -> None:
     assert len(card.history) == card.recipe["epochs"]
     assert not list((tmp_path / "state").glob("*.ckpt"))
     log = (tmp_path / "state/log.csv").read_text().splitlines()
-    assert log[0] == "epoch,contrastive,learning_rate"
+    assert log[0] == "epoch,contrastive,learning_rate,data_seconds,step_seconds,clips_per_second"
     assert len(log) == 1 + card.recipe["epochs"]
 
 

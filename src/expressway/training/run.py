@@ -1,0 +1,67 @@
+"""What one process of a training run does, from the configuration to the model folder."""
+
+from pathlib import Path
+
+import torch
+
+from expressway import methods
+from expressway.backbones import Backbone
+from expressway.backbones import load as load_backbone
+from expressway.data.samplers import torch_seed
+from expressway.data.specs import TrainSpec
+from expressway.methods.base import Context
+from expressway.training.checkpoints import checkpoints
+from expressway.training.data import prepare
+from expressway.training.distributed import only_first_speaks, place
+from expressway.training.fitting import fit
+from expressway.training.progress import told
+from expressway.training.publishing import publish
+from expressway.training.runtime import Runtime
+from expressway.training.steps import Steps
+from expressway.training.threshold import threshold
+
+
+def run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime) -> None:
+    """Train as one process of a run; the first of them writes the model."""
+    here = place()
+    device = runtime.devices[here.local_rank]
+    torch.set_num_threads(runtime.process_threads)
+    with only_first_speaks(here):
+        _run(spec, out, state, runtime, device)
+
+
+def _run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime, device: str) -> None:
+    here = place()
+    chosen = methods.get(spec.method)
+    chosen.check_protocol(spec.protocol)
+    recipe = methods.recipe(spec.method, spec.recipe, f"models.{spec.model}.recipe")
+    backbone = load_backbone(spec.backbone, device)
+    torch.manual_seed(torch_seed(spec.seed, "start"))
+    method = chosen(recipe, _context(spec, backbone))
+    if chosen.trains_on_class_texts(spec.protocol):
+        method.read_prompts(backbone)
+    if not chosen.trained:
+        publish(method, spec, backbone, out, "nothing is trained", {}, ())
+        return
+    data, selection, counts = prepare(method, spec)
+    steps = Steps.of(method, len(data), runtime.world)
+    print(told(method, spec, len(data), steps, runtime), flush=True)
+    history = fit(method, data, selection, spec, steps, state, runtime, here)
+    if here.rank:
+        return
+    kept = selection.apply(method, recipe.epochs) if selection else "last epoch"
+    limit = threshold(method, data.as_test(), device) if spec.protocol == "open_set" else None
+    publish(method, spec, backbone, out, kept, counts, history, limit)
+    for checkpoint in checkpoints(state):
+        checkpoint.unlink()
+
+
+def _context(spec: TrainSpec, backbone: Backbone) -> Context:
+    return Context(
+        dim=backbone.dim,
+        labels=spec.outputs,
+        protocol=spec.protocol,
+        prompts=dict(spec.prompts),
+        logit_scale=backbone.logit_scale,
+        backbone=backbone,
+    )
