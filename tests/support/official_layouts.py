@@ -208,9 +208,7 @@ def rafdb(root: Path, count: int = 21) -> dict[str, Truth]:
         name = f"{part}_{index:05d}"
         path = f"Image/aligned/{name}_aligned.jpg"
         label = RAF_ORDER[index % 7]
-        found[f"{name}_aligned"] = Truth(
-            path, {"emotion": label}, {("official", "official"): part}
-        )
+        found[f"{name}_aligned"] = Truth(path, {"emotion": label}, {("official", "official"): part})
         rows.append(f"{name}.jpg {index % 7 + 1}")
         image(root / path, index)
     lines(root / "EmoLabel/list_patition_label.txt", rows)

@@ -102,7 +102,9 @@ def entries(folder: Path) -> str:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, without hidden ones."""
+    """Return the folders in a folder, sorted, without hidden ones; none when it is missing."""
+    if not folder.is_dir():
+        return []
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 

@@ -191,8 +191,8 @@ def _warnings(clips: Sequence[Clip], files: Mapping[str, File | None], media: Me
     lines = []
     if missing:
         lines.append(
-            f"{len(missing)} of {len(clips)} listed clips are not in {media.place}: "
-            f"{_first(missing)}; their rows are kept, so that they count as lost"
+            f"not in {media.place}: {len(missing)} of {len(clips)} listed clips "
+            f"({_first(missing)}); their rows are kept, so that they count as lost"
         )
     if empty:
         lines.append(f"{len(empty)} folder(s) hold no images: {_first(empty)}")
