@@ -45,6 +45,17 @@ def _plan(config: Path) -> Any:
 
 
 @app.command()
+def plan(
+    table: Annotated[str | None, typer.Argument(help="a table: only what it needs")] = None,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Print what a run would do: jobs, disk and hours, from measured rates. Nothing runs."""
+    from expressway.estimates import describe
+
+    print(describe(_plan(config), table))
+
+
+@app.command()
 def validate(config: ConfigOption = CONFIG) -> None:
     """Check the configuration, manifests, splits and files; list all problems at once."""
     from expressway.validation import problems
@@ -119,6 +130,45 @@ def predict_part(
     from expressway import jobs
 
     print(jobs.predict(_plan(config), model, evaluation, split, seed, gpus, cores))
+
+
+@app.command("predict")
+def predict_file(
+    file: Annotated[Path, typer.Argument(help="a video, an image, or a folder of frames")],
+    model: Annotated[Path, typer.Option(help="run: results/models/MODEL/SPLIT-seedSEED")],
+    as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: film strip, classes over time")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="classes to choose from: a,b,c; default: the model's own")
+    ] = "",
+    prompts: Annotated[
+        str | None, typer.Option(help="class prompt set; default: the model's own texts")
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(help="seconds of a window; default: the model's own length")
+    ] = None,
+    step: Annotated[
+        float | None, typer.Option(help="seconds from window to window; default: --window")
+    ] = None,
+    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    cores: Annotated[int, typer.Option(help="threads")] = 1,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Say what a trained model sees in one file; exit status 1 where there is nothing to see."""
+    import json
+
+    from expressway import single
+
+    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    texts = single.prompt_set(config, prompts, model, names) if prompts else None
+    found = single.predict(model, file, names, texts, window, step, gpus, cores)
+    print(json.dumps(found.facts(), ensure_ascii=False, indent=1) if as_json else found.text())
+    if picture is not None:
+        found.picture(picture)
+    if not found.scores:
+        raise typer.Exit(1)
 
 
 @app.command()
