@@ -1,6 +1,5 @@
 """What one table of predictions says: recalls, confusion, and what could not be measured."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,37 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expressway.errors import StoreError
-from expressway.evaluation import statistics
-from expressway.store import read_footer, read_table
-
-COLUMNS = ("clip_id", "subject", "split", "label", "prediction", "status")
+from expressway.evaluation import statistics, tables
+from expressway.evaluation.tables import Table
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class Outcomes(Table):
     """The labelled clips of a predictions table; ``guess`` is -1 where there is no prediction.
 
     Attributes:
-        facts: the table's footer: model, method, split, labels, parameters and so on.
         truth: (clips,) class of each clip; ``guess`` likewise.
-        unlabelled: clips whose label is not among the classes.
-        statuses: how many clips have no prediction, by status.
     """
 
-    facts: dict[str, Any]
     labels: tuple[str, ...]
-    ids: tuple[str, ...]
-    subjects: tuple[str | None, ...]
-    splits: tuple[str, ...]
     truth: NDArray[np.int64]
     guess: NDArray[np.int64]
-    unlabelled: int
-    statuses: dict[str, int]
-
-    @property
-    def predicted(self) -> NDArray[np.bool_]:
-        """(clips,) whether there is a prediction."""
-        return self.guess >= 0
 
     @property
     def hits(self) -> NDArray[np.float64]:
@@ -53,8 +36,7 @@ def read(predictions: Path) -> Outcomes:
     Raises:
         StoreError: the table is damaged, or has no labelled clip.
     """
-    facts = read_footer(predictions)
-    rows = read_table(predictions, COLUMNS).to_pylist()
+    facts, rows = tables.read_rows(predictions)
     labels = tuple(facts["labels"])
     place = {label: index for index, label in enumerate(labels)}
     known = [row for row in rows if row["label"] in place]
@@ -63,47 +45,46 @@ def read(predictions: Path) -> Outcomes:
             f"{predictions}: none of {len(rows)} clips has a label among {', '.join(labels)}; "
             "nothing can be measured"
         )
+    guess = np.array([place.get(row["prediction"], -1) for row in known], dtype=np.int64)
     return Outcomes(
-        facts=facts,
+        **tables.shared(facts, known, rows, guess >= 0),
         labels=labels,
-        ids=tuple(row["clip_id"] for row in known),
-        subjects=tuple(row["subject"] for row in known),
-        splits=tuple(row["split"] or "" for row in known),
         truth=np.array([place[row["label"]] for row in known], dtype=np.int64),
-        guess=np.array([place.get(row["prediction"], -1) for row in known], dtype=np.int64),
-        unlabelled=len(rows) - len(known),
-        statuses=dict(Counter(row["status"] for row in known if row["prediction"] is None)),
+        guess=guess,
     )
 
 
 def measure(found: Outcomes) -> dict[str, Any]:
     """Return the content of ``metrics.json``."""
-    seen = found.predicted
+    seen = found.only(found.predicted)
     classes = len(found.labels)
-    rows = statistics.count_rows(found.truth[seen], [found.hits[seen]], classes)
-    subjects = [s for s, has in zip(found.subjects, seen, strict=True) if has]
-    counts = np.bincount(found.truth, minlength=classes)
+    rows = statistics.count_rows(seen.truth, [seen.hits], classes)
     return {
         **found.facts,
-        "clips": len(found.truth),
-        "missing": int((~seen).sum()),
-        "missing_by_status": found.statuses,
-        "unlabelled": found.unlabelled,
-        "subjects": len({s for s in found.subjects if s is not None}),
-        "class_counts": dict(zip(found.labels, counts.tolist(), strict=True)),
+        **tables.counts(found),
+        "class_counts": class_counts(found),
         "metrics": {
-            name: statistics.estimate(name, rows, subjects, classes) if len(rows) else _undefined()
+            name: statistics.estimate(name, rows, seen.subjects, classes)
+            if len(rows)
+            else undefined("no labelled clip has a prediction")
             for name in statistics.METRICS
         },
-        "missing_counted_as_wrong": _strict(found) if not seen.all() else None,
-        "per_class_recall": _per_class(found),
-        "confusion_matrix": _confusion(found),
-        "notes": _notes(found, counts),
+        "missing_counted_as_wrong": _strict(found) if not found.predicted.all() else None,
+        "per_class_recall": per_class_recall(found),
+        "confusion_matrix": confusion(found).tolist(),
+        "notes": [*absences(found), *tables.notes(found)],
     }
 
 
-def _undefined() -> dict[str, Any]:
-    return {"value": None, "interval_clips": None, "interval_subjects": None}
+def undefined(reason: str) -> dict[str, Any]:
+    """Return a metric without a value, and why it has none."""
+    return {"value": None, "interval_clips": None, "interval_subjects": None, "reason": reason}
+
+
+def class_counts(found: Outcomes) -> dict[str, int]:
+    """Return label -> clips, predicted or not."""
+    counts = np.bincount(found.truth, minlength=len(found.labels))
+    return dict(zip(found.labels, counts.tolist(), strict=True))
 
 
 def _strict(found: Outcomes) -> dict[str, float]:
@@ -113,40 +94,32 @@ def _strict(found: Outcomes) -> dict[str, float]:
     return {name: float(measure(totals, hits)) for name, measure in statistics.METRICS.items()}
 
 
-def _per_class(found: Outcomes) -> dict[str, float | None]:
-    seen = found.predicted
-    rows = statistics.count_rows(found.truth[seen], [found.hits[seen]], len(found.labels))
+def per_class_recall(found: Outcomes) -> dict[str, float | None]:
+    """Return label -> recall over the predicted clips, None for a class without any."""
+    seen = found.only(found.predicted)
+    rows = statistics.count_rows(seen.truth, [seen.hits], len(found.labels))
     recalls = statistics.class_recalls(*np.split(rows.sum(0), 2))
     values = [None if np.isnan(value) else float(value) for value in recalls]
     return dict(zip(found.labels, values, strict=True))
 
 
-def _confusion(found: Outcomes) -> list[list[int]]:
-    """Return counts, truth in rows, prediction in columns, in label order."""
-    from sklearn.metrics import confusion_matrix
-
-    seen, classes = found.predicted, range(len(found.labels))
-    if not seen.any():
-        return np.zeros((len(classes), len(classes)), dtype=int).tolist()
-    matrix = confusion_matrix(found.truth[seen], found.guess[seen], labels=list(classes))
-    return [[int(value) for value in row] for row in matrix]
+def confusion(found: Outcomes) -> NDArray[np.int64]:
+    """Return counts (classes, classes), truth in rows, prediction in columns, in label order."""
+    classes = len(found.labels)
+    seen = found.predicted
+    cells = found.truth[seen] * classes + found.guess[seen]
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def _notes(found: Outcomes, counts: NDArray[np.int64]) -> list[str]:
-    notes = list(found.facts.get("notes", []))
-    seen = np.bincount(found.truth[found.predicted], minlength=len(found.labels))
-    absent = [label for label, count in zip(found.labels, counts, strict=True) if not count]
-    lost = [label for label, n, m in zip(found.labels, counts, seen, strict=True) if n and not m]
+def absences(found: Outcomes) -> list[str]:
+    """Return a note on classes without clips, and one on classes without predictions."""
+    told = []
+    counts = class_counts(found)
+    seen = class_counts(found.only(found.predicted))
+    absent = [label for label, count in counts.items() if not count]
+    lost = [label for label, count in counts.items() if count and not seen[label]]
     if absent:
-        notes.append(f"no clip of {', '.join(absent)}: left out of the unweighted average")
+        told.append(f"no clip of {', '.join(absent)}: left out of the unweighted average")
     if lost:
-        notes.append(f"no prediction for any clip of {', '.join(lost)}: left out of the average")
-    missing = int((~found.predicted).sum())
-    if missing:
-        told = ", ".join(f"{n} {status}" for status, n in sorted(found.statuses.items()))
-        notes.append(f"{missing} clips without a prediction ({told}) are left out of the metrics")
-    if found.unlabelled:
-        notes.append(f"{found.unlabelled} clips without a label among the classes are left out")
-    if len({s for s in found.subjects if s is not None}) < 2:
-        notes.append("fewer than two known subjects: no interval over subjects")
-    return notes
+        told.append(f"no prediction for any clip of {', '.join(lost)}: left out of the average")
+    return told

@@ -1,15 +1,85 @@
-"""From predictions to metrics, and from two sets of predictions to a paired comparison."""
+"""From predictions to metrics, and from two sets of predictions to a paired comparison.
 
-from collections.abc import Sequence
+A protocol decides what a predictions table is measured by: recalls of classes, knownness,
+the recall of a held-out class, or errors and correlations of numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from expressway.evaluation import (
+    comparison,
+    leave_one_out,
+    metrics,
+    open_set_tables,
+    regression_tables,
+)
+from expressway.evaluation.resampling import Group
+from expressway.evaluation.statistics import METRICS as RECALLS
+from expressway.store import read_footer, write_json
 
-from expressway.errors import ConfigError
-from expressway.evaluation import metrics, statistics
-from expressway.evaluation.metrics import Outcomes
-from expressway.store import write_json
+
+@dataclass(frozen=True)
+class Kind:
+    """How the results of a protocol are measured.
+
+    Attributes:
+        name: ``classes``, ``open_set``, ``leave_one_out`` or ``regression``.
+        read: predictions file -> table; ``measure``: table -> content of ``metrics.json``.
+        metrics: those with intervals; ``compared``: those of a paired comparison.
+        parts: (split, table) pairs -> tables that are measured apart and averaged.
+        group: table, metric -> what the bootstrap draws from; None for recalls of classes, which
+            are ratios of sums and have a bootstrap of their own (``statistics``).
+    """
+
+    name: str
+    read: Callable[[Path], Any]
+    measure: Callable[[Any], dict[str, Any]]
+    metrics: tuple[str, ...]
+    compared: tuple[str, ...]
+    parts: Callable[[Any], list[Any]] | None = None
+    group: Callable[[Any, str], Group] | None = None
+
+
+CLASSES = Kind(
+    "classes", metrics.read, metrics.measure, tuple(RECALLS), ("unweighted_average_recall",)
+)
+KINDS = {
+    "open_set": Kind(
+        "open_set",
+        open_set_tables.read,
+        open_set_tables.measure,
+        open_set_tables.METRICS,
+        ("auroc", "oscr"),
+        open_set_tables.parts,
+        open_set_tables.group,
+    ),
+    "leave_one_out": Kind(
+        "leave_one_out",
+        leave_one_out.read,
+        leave_one_out.measure,
+        leave_one_out.METRICS,
+        leave_one_out.METRICS,
+        leave_one_out.parts,
+        leave_one_out.group,
+    ),
+    "regression": Kind(
+        "regression",
+        regression_tables.read,
+        regression_tables.measure,
+        regression_tables.METRICS,
+        ("concordance_correlation", "pearson_correlation"),
+        regression_tables.parts,
+        regression_tables.group,
+    ),
+}
+
+
+def kind(protocol: str | None) -> Kind:
+    """Return how a protocol's results are measured."""
+    return KINDS.get(protocol or "", CLASSES)
 
 
 def evaluate(predictions: Path, out: Path) -> dict[str, Any]:
@@ -18,106 +88,39 @@ def evaluate(predictions: Path, out: Path) -> dict[str, Any]:
     Intervals are central 95 % of 2000 resamples, over clips and over subjects, with a fixed seed.
 
     Raises:
-        StoreError: the table is damaged, or has no labelled clip.
+        StoreError: the table is damaged, or has no clip with a truth.
     """
-    found = metrics.measure(metrics.read(predictions))
+    measured = kind(read_footer(predictions).get("protocol"))
+    found = measured.measure(measured.read(predictions))
     write_json(out, found)
     return found
 
 
 def compare(
-    a: Sequence[Path],
-    b: Sequence[Path],
-    out: Path,
-    metric: str = "unweighted_average_recall",
-) -> dict[str, Any]:
-    """Write the paired difference a - b over the clips that both predicted; return it.
+    a: Sequence[Path], b: Sequence[Path], out: Path, names: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Write the paired differences a - b over the clips that both predicted; return them.
 
-    All tables of a side are pooled: the test parts of several splits, and where a side has
-    several seeds, a clip counts by its share of right predictions.
+    Recalls and regression pool the test parts of all splits; open_set and leave_one_out average
+    over splits, since each has classes of its own. Where a side has several seeds, they count
+    by their mean.
+
+    Args:
+        names: metrics to compare; default: those of the protocol.
 
     Raises:
-        ConfigError: the sides have different classes or truths, or no clip in common.
+        ConfigError: the sides have different protocols, classes or truths, or no common clip.
     """
-    first, second = [metrics.read(path) for path in a], [metrics.read(path) for path in b]
-    _check_classes([*first, *second])
-    sides = [_by_clip(first), _by_clip(second)]
-    common = [key for key in sides[0] if key in sides[1]]
-    if not common:
-        raise ConfigError(f"{_name(first)} and {_name(second)} share no clip with a prediction")
-    found = {
-        "a": _name(first),
-        "b": _name(second),
-        "metric": metric,
-        **_difference(metric, sides, common, len(first[0].labels)),
-        "clips": len(common),
-        "left_out": len(set(sides[0]) ^ set(sides[1])),
-        "splits": _per_split(metric, sides, common, len(first[0].labels)),
-    }
+    protocols = [read_footer(path).get("protocol") for path in (*a, *b)]
+    measured = [kind(protocol) for protocol in protocols]
+    comparison.same_kind(a, b, [one.name for one in measured])
+    chosen = measured[0]
+    sides = [[chosen.read(path) for path in side] for side in (a, b)]
+    found = [
+        comparison.recalls(sides[0], sides[1], name)
+        if chosen.group is None or chosen.parts is None
+        else comparison.groups(sides[0], sides[1], name, chosen.parts, chosen.group)
+        for name in names or chosen.compared
+    ]
     write_json(out, found)
-    return found
-
-
-Key = tuple[str, str]
-Side = dict[Key, tuple[int, str | None, float]]
-
-
-def _name(tables: Sequence[Outcomes]) -> str:
-    facts = tables[0].facts
-    return f"{facts['model']}/{facts['evaluation']}"
-
-
-def _check_classes(tables: Sequence[Outcomes]) -> None:
-    for table in tables:
-        if table.labels != tables[0].labels:
-            raise ConfigError(
-                f"{_name([table])} has the classes {', '.join(table.labels)}, {_name(tables)} has "
-                f"{', '.join(tables[0].labels)}: they cannot be compared"
-            )
-
-
-def _by_clip(tables: Sequence[Outcomes]) -> Side:
-    """Return (clip, split) -> class, subject, share of right predictions over the tables."""
-    hits: dict[Key, list[float]] = {}
-    facts: dict[Key, tuple[int, str | None]] = {}
-    for table in tables:
-        for index in np.flatnonzero(table.predicted):
-            key = (table.ids[index], table.splits[index])
-            hits.setdefault(key, []).append(float(table.hits[index]))
-            facts[key] = (int(table.truth[index]), table.subjects[index])
-    return {key: (*facts[key], float(np.mean(values))) for key, values in hits.items()}
-
-
-def _difference(
-    metric: str, sides: Sequence[Side], keys: Sequence[Key], classes: int
-) -> dict[str, Any]:
-    truth = np.array([sides[0][key][0] for key in keys], dtype=np.int64)
-    other = np.array([sides[1][key][0] for key in keys], dtype=np.int64)
-    if (truth != other).any():
-        clip = keys[int(np.flatnonzero(truth != other)[0])][0]
-        raise ConfigError(f"clip {clip} has another label in each result: evaluate both again")
-    subjects = [sides[0][key][1] for key in keys]
-    hits = [np.array([side[key][2] for key in keys]) for side in sides]
-    rows = statistics.count_rows(truth, hits, classes)
-    totals, first, second = np.split(rows.sum(0), 3)
-    measure = statistics.METRICS[metric]
-    return {
-        "value_a": float(measure(totals, first)),
-        "value_b": float(measure(totals, second)),
-        **statistics.paired_difference(metric, rows, subjects, classes),
-    }
-
-
-def _per_split(
-    metric: str, sides: Sequence[Side], keys: Sequence[Key], classes: int
-) -> dict[str, float]:
-    """Return split -> difference, in the order of the splits' first clips."""
-    found = {}
-    for split in dict.fromkeys(split for _, split in keys):
-        members = [key for key in keys if key[1] == split]
-        truth = np.array([sides[0][key][0] for key in members], dtype=np.int64)
-        hits = [np.array([side[key][2] for key in members]) for side in sides]
-        totals, first, second = np.split(statistics.count_rows(truth, hits, classes).sum(0), 3)
-        measure = statistics.METRICS[metric]
-        found[split] = float(measure(totals, first) - measure(totals, second))
     return found
