@@ -1,0 +1,120 @@
+"""What FineCLIPER reads of a clip: image streams and a caption (docs/methods/finecliper.md, 4)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expressway.backbones import Backbone
+from expressway.data.clips import ClipStores, Need, Rows
+from expressway.data.pictures import image_streams
+from expressway.data.samplers import Indices
+from expressway.data.segments import middle_segments, random_segments
+from expressway.data.transforms import Augmentation, View
+from expressway.errors import ConfigError
+
+IMAGES = ("frames", "parsing", "landmarks")
+FACES = Need("faces", ("valid", "crops"), stream=True)
+PARSING = Need("parsing", ("valid", "masks"), stream=True)
+LANDMARKS = Need("landmarks", ("valid", "points"), stream=True)
+TEXTS = Need("text_embeddings", ("texts",), filled="texts")
+
+
+def needs(recipe: Any, required: set[str]) -> tuple[Need, ...]:
+    """Return the stores of a recipe's modalities; those that are not required may be missing."""
+    stage, _, column = recipe.caption_text.partition(".")
+    captions = Need(stage, (column,), filled=column) if column else TEXTS
+    known = {"parsing": PARSING, "landmarks": LANDMARKS, "captions": captions}
+    cues = tuple(
+        replace(known[name], optional=name not in required)
+        for name in recipe.modalities
+        if name in known
+    )
+    return (FACES, *cues) if recipe.pictures else cues
+
+
+def check(recipe: Any, stores: ClipStores) -> None:
+    """Refuse modalities without a store, and cues of other crops than those that are read.
+
+    Raises:
+        ConfigError: names the store.
+    """
+    there = {need.stage for need in stores.needs}
+    for need in needs(recipe, set()):
+        if need.stage not in there:
+            raise ConfigError(
+                f"finecliper reads the store {need.stage} for its modalities "
+                f"{', '.join(recipe.modalities)}; name a variant of it under the model's stores:, "
+                "or take the modality out"
+            )
+    for stage in there & {"parsing", "landmarks"}:
+        crops = stores.footer("faces").get("variant")
+        made_of = stores.footer(stage).get("config", {}).get("faces", crops)
+        if crops and made_of != crops:
+            raise ConfigError(
+                f"{stage} was made of faces/{made_of}, but the model reads faces/{crops}; "
+                "choose variants that belong together"
+            )
+
+
+def pictures(
+    recipe: Any, backbone: Backbone, rows: Rows, random: np.random.Generator, training: bool
+) -> dict[str, Tensor]:
+    """Return image streams as uint8 (frames, 3, height, width); one without data is left out."""
+    positions = chosen(rows["faces"]["valid"], recipe.frames, random, training)
+    streams = image_streams(rows, positions, recipe.pictures)
+    height, width = next(iter(streams.values())).shape[-2:]
+    view = View.whole((height, width))
+    if training:
+        # section 4.3: one draw for the clip, after parsing and landmarks are drawn
+        view = Augmentation(recipe.crop_area, recipe.crop_ratio, recipe.flip, recipe.rotation).draw(
+            (height, width), random
+        )
+    size, mode = backbone.preprocess.size, backbone.preprocess.interpolation
+    return {name: view.apply(images, size, mode) for name, images in streams.items()}
+
+
+def chosen(valid: Any, length: int, random: np.random.Generator, training: bool) -> Indices:
+    """Return the frames of a clip (section 4.2), of those with a face where it has any."""
+    shown = np.flatnonzero(valid)
+    kept = shown if len(shown) else np.arange(len(valid))
+    if training:
+        return kept[random_segments(len(kept), length, random)]
+    return kept[middle_segments(len(kept), length)]
+
+
+def caption(
+    recipe: Any, backbone: Backbone, rows: Rows, random: np.random.Generator, training: bool
+) -> Tensor | None:
+    """Return token ids (context,) of one of a clip's captions, at test the first; None without.
+
+    What is longer than the text tower reads is cut.
+    """
+    stage, _, column = recipe.caption_text.partition(".")
+    row: Mapping[str, Any] = rows.get(stage, {})
+    found = row.get(column or "texts") or []
+    texts = [found] if isinstance(found, str) else list(found)
+    if not texts:
+        return None
+    text = texts[int(random.integers(len(texts))) if training else 0]
+    return backbone.tokenize([text])[0]
+
+
+def sample(
+    recipe: Any, backbone: Backbone, rows: Rows, random: np.random.Generator, training: bool
+) -> dict[str, Tensor]:
+    """Return a tensor per modality and ``present`` (modalities,); what is missing is zero."""
+    found: dict[str, Tensor] = {}
+    if recipe.pictures:
+        found |= pictures(recipe, backbone, rows, random, training)
+    tokens = caption(recipe, backbone, rows, random, training)
+    if tokens is not None and "captions" in recipe.modalities:
+        found["captions"] = tokens
+    present = torch.tensor([name in found for name in recipe.modalities])
+    images = torch.zeros(recipe.frames, 3, *backbone.preprocess.size, dtype=torch.uint8)
+    blank = dict.fromkeys(IMAGES, images) | {"captions": backbone.tokenize([""])[0]}
+    filled = {name: found.get(name, blank[name]) for name in recipe.modalities}
+    return {**filled, "present": present}
