@@ -236,6 +236,19 @@ def show(
 
 
 @app.command()
+def inspect(
+    clip: Annotated[str, typer.Argument(help="id of a clip")],
+    dataset: Annotated[str, typer.Option(help="its data set")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Write the page of one clip: what every stage made of it and every model said."""
+    from expressway import jobs
+
+    print(jobs.inspect(_plan(config), dataset, clip, out))
+
+
+@app.command()
 def adopt(
     accept: Annotated[
         list[str], typer.Option(help="stage whose change you vouch for (noted in a ledger)")

@@ -306,6 +306,17 @@ def audit_captions(
     return build(spec, out or Path(f"results/{dataset}/captions/{variant}/audit.html"))
 
 
+def inspect(plan: Plan, dataset: str, clip: str, out: Path | None) -> Path:
+    """Write the page of one clip: what every stage and every model made of it; return the file."""
+    from expressway.reporting import clip_page
+
+    evaluations = [Path(path) for path in plan.all_evaluations()]
+    shown = _report_dataset(plan, dataset)
+    return clip_page.build(
+        shown, clip, evaluations, out or Path(f"results/{dataset}/clips/{clip}.html")
+    )
+
+
 def _report_dataset(plan: Plan, name: str) -> Any:
     from expressway.reporting import ReportDataset
 

@@ -266,7 +266,8 @@ class World:
         truths = [one.labels.get("emotion") for one in clips]
         guesses = [guess(one) for one in clips]
         labels = list(facts.pop("labels", LABELS))
-        _write_predictions(folder, clips, guesses, splits or [fold] * len(clips), labels)
+        told = {"model": model, "evaluation": evaluation, "labels": labels}
+        _write_predictions(folder, clips, guesses, splits or [fold] * len(clips), told)
         metrics = facts.pop("metrics", None) or _metrics(truths, guesses, labels)
         base = {"model": model, "method": model, "split": fold, "seed": 0, "evaluation": evaluation}
         rest = {
@@ -317,7 +318,11 @@ class World:
 
 
 def _write_predictions(
-    folder: Path, clips: list[Clip], guesses: list[str | None], splits: list[str], labels: list[str]
+    folder: Path,
+    clips: list[Clip],
+    guesses: list[str | None],
+    splits: list[str],
+    footer: dict[str, Any],
 ) -> None:
     table = pa.table(
         {
@@ -330,7 +335,7 @@ def _write_predictions(
             "status": ["ok" if guess else "no_face" for guess in guesses],
         }
     )
-    write_table(folder / "predictions.parquet", table, {"labels": labels})
+    write_table(folder / "predictions.parquet", table, footer)
 
 
 def _metrics(

@@ -152,12 +152,12 @@ def entry(store: Store, clip: Clip, task: str | None, pictures: Films) -> Entry:
         raw=row["raw"],
         refined=row["refined"],
         flags=row["flags"] or (),
-        movements=_movements(row["measurements"]),
+        movements=movements(row["measurements"]),
         films=pictures,
     )
 
 
-def _movements(measurements: str | None) -> list[str]:
+def movements(measurements: str | None) -> list[str]:
     """Return the strongest movements of the structured fields, in a few words each."""
     if measurements is None:
         return []

@@ -16,6 +16,7 @@ from expressway.errors import USABLE
 from expressway.manifest import Clip
 from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
 from expressway.reporting.results import Summary
+from expressway.store import Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -157,6 +158,50 @@ def _strip(
         crops=tuple(_crops(faces, landmarks, chosen)),
         times=tuple(float(basis["time"][i]) for i in chosen),
     )
+
+
+def frame_film(dataset: OpenDataset, clip_id: str) -> list[Markup]:
+    """Source frames of a clip, spread over its length, with face boxes where they were found."""
+    frames, faces = _row(dataset, "frames", clip_id), _row(dataset, "faces", clip_id)
+    basis = faces or frames
+    if basis is None:
+        return []
+    return list(_frames(frames, faces, basis, evenly(len(basis["source_index"]), FRAMES)))
+
+
+def face_film(faces: Store, landmarks: Store | None, clip_id: str) -> list[Markup]:
+    """Aligned faces of a clip, with landmarks where a store of them is given."""
+    if not faces.usable(clip_id):
+        return []
+    row = faces.row(clip_id)
+    points = landmarks.row(clip_id) if landmarks and landmarks.usable(clip_id) else None
+    return list(_crops(row, points, evenly(len(row["source_index"]), FRAMES)))
+
+
+def window_film(faces: Store, attention: Store, clip_id: str) -> list[Markup]:
+    """Aligned faces of a clip with the window of the class that CLIP finds most similar."""
+    if not faces.usable(clip_id):
+        return []
+    row, found = faces.row(clip_id), attention.row(clip_id)
+    side = int(found["image_size"])
+    middle = found["windows"][int(np.argmax(found["scores"]))]
+    chosen = evenly(len(row["source_index"]), FRAMES)
+    marks = [_window(row["crops"][i], middle, side) for i in chosen]
+    labels = [f"window at {float(row['time'][i]):.2f} s" for i in chosen]
+    crops = (row["crops"][i] for i in chosen)
+    return [thumbnail(*each) for each in zip(crops, labels, marks, strict=True)]
+
+
+def _window(crop: bytes, middle: npt.NDArray[np.int16], side: int) -> Markup:
+    """The window, a quarter of the side wide, in the crop's own pixels."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(crop)) as image:
+        across, down = image.width / side, image.height / side
+    width, height = side / 4 * across, side / 4 * down
+    left, top = float(middle[1]) * across - width / 2, float(middle[0]) * down - height / 2
+    rect = Markup('<rect class="box" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
+    return rect.format(left, top, width, height)
 
 
 def _row(dataset: OpenDataset, stage: str, clip_id: str) -> dict[str, Any] | None:
