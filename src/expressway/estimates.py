@@ -65,12 +65,9 @@ def describe(plan: Plan, table: str | None = None) -> str:
 
 def narrowed(plan: Plan, table: str) -> Plan:
     """Return the plan of one table's models, evaluations and data only."""
-    if table not in plan.settings.tables:
-        data = plan.settings.model_dump(mode="json", exclude_unset=True)
-        plan = Plan(schema.check({**data, "tables": [*plan.settings.tables, table]}, "plan"))
     cells = {result for row in schema.table(table).rows for result in row.cells.values()}
     pairs = [result.split("/") for result in cells]
-    settings = plan.settings
+    settings = plan.catalogue
     models = {name: settings.models[name] for name, _ in sorted(pairs)}
     evaluations = {name: settings.evaluations[name] for _, name in sorted(pairs)}
     datasets = {m.dataset for m in models.values()} | {e.dataset for e in evaluations.values()}

@@ -73,6 +73,11 @@ class Graph(Plan):
 
     stage_pattern = "|".join(stages.NAMES)
 
+    @property
+    def table_pattern(self) -> str:
+        """Return a pattern that matches the names of all tables."""
+        return "|".join(schema.table_names()) or "none"
+
     # --- stages -----------------------------------------------------------------------------
 
     def inputs_of(self, stage: str) -> InputFunction:

@@ -32,9 +32,10 @@ class Plan(StorePlan):
         Raises:
             ConfigError: there is no such model.
         """
-        if name not in self.settings.models:
+        found = self.settings.models.get(name) or self.catalogue.models.get(name)
+        if found is None:
             raise ConfigError(f"no model {name!r}; known: {', '.join(self.settings.models)}")
-        return self.settings.models[name]
+        return found
 
     def evaluation(self, name: str) -> EvaluationConfig:
         """Return an evaluation's configuration.
@@ -42,10 +43,11 @@ class Plan(StorePlan):
         Raises:
             ConfigError: there is no such evaluation.
         """
-        if name not in self.settings.evaluations:
+        found = self.settings.evaluations.get(name) or self.catalogue.evaluations.get(name)
+        if found is None:
             known = ", ".join(self.settings.evaluations)
             raise ConfigError(f"no evaluation {name!r}; known: {known}")
-        return self.settings.evaluations[name]
+        return found
 
     def recipe(self, name: str) -> dict[str, Any]:
         """Return a model's recipe: the method's file with the model's changes on top."""

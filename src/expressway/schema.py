@@ -1,6 +1,5 @@
 """The whole configuration as one typed model: what to compute, never where or how fast."""
 
-import copy
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+/[A-Za-z0-9_-]+$"
 ResultName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")]
 Protocol = Literal["zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression"]
 TABLES = Path("config/tables")
+_SECTIONS = ("stages", "models", "evaluations", *stages.NAMES)
 NEEDS_PROMPTS = ("zero_shot", "leave_one_out", "compound")
 
 
@@ -94,7 +94,6 @@ class TableConfig(StrictModel):
         description="metrics shown; recall_of_CLASS is one class's recall",
     )
     rows: list[TableRow] = Field(description="rows in order")
-    datasets: list[Name] = Field(default_factory=list, description="data sets that it needs")
     stages: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="variants of stages, added to the configuration's"
     )
@@ -146,7 +145,7 @@ class Settings(StrictModel):
     )
     tables: list[Name] = Field(
         default_factory=list,
-        description="tables to make (files in config/tables); each brings its models with it",
+        description="tables to make with the rest; each brings its models with it",
     )
     report: ReportConfig = Field(ReportConfig(), description="the report")
 
@@ -161,9 +160,9 @@ def load(path: Path) -> Settings:
 
 
 def check(data: dict[str, Any], where: str) -> Settings:
-    """Return configuration data as typed settings, with its tables', its references checked."""
+    """Return configuration data as typed settings, its references checked."""
     try:
-        settings = validate(Settings, _with_tables(data))
+        settings = validate(Settings, data)
         found = reference_problems(settings)
     except ConfigError as error:
         found = str(error).splitlines()
@@ -180,45 +179,58 @@ def table(name: str) -> TableConfig:
     """
     path = TABLES / f"{name}.yaml"
     if not path.is_file():
-        known = sorted(file.stem for file in TABLES.glob("*.yaml"))
-        raise ConfigError(
-            f"tables: no table {name!r}{nearest(name, known)}; known: {', '.join(known) or 'none'}"
-        )
+        raise ConfigError("\n".join(_missing("tables", name, table_names())))
     return validate(TableConfig, read_yaml(path), str(path))
 
 
-def _with_tables(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration with everything that its tables bring.
+def table_names() -> list[str]:
+    """Return the names of the tables that can be asked for."""
+    return sorted(file.stem for file in TABLES.glob("*.yaml"))
+
+
+def catalogue(settings: Settings) -> Settings:
+    """Return the settings with the stages, models and evaluations that all tables bring.
 
     Raises:
-        ConfigError: a table says otherwise than the configuration under the same name.
+        ConfigError: a table says otherwise than the configuration, or than another table, under
+            the same name.
     """
-    names = data.get("tables")
-    if not isinstance(names, list):
-        return data
-    merged = copy.deepcopy(dict(data))
-    for name in names:
-        brought = table(str(name)).model_dump(
+    merged = settings.model_dump(mode="json", exclude_unset=True)
+    for name in table_names():
+        brought = table(name).model_dump(
             include={"stages", "models", "evaluations"}, exclude_unset=True
         )
-        merged = _merge(merged, brought, f"tables.{name}")
-        for dataset in table(str(name)).datasets:
-            if dataset not in merged["datasets"]:
-                merged["datasets"].append(dataset)
-    return merged
+        merged = _merge(merged, brought, f"{TABLES}/{name}.yaml: ")
+    found = check(merged, str(TABLES))
+    problems = [
+        problem
+        for name in table_names()
+        for row in table(name).rows
+        for column, result in row.cells.items()
+        for problem in _missing(
+            f"{TABLES}/{name}.yaml: {row.title}.{column}", result, _results(found)
+        )
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found
 
 
 def _merge(ours: dict[str, Any], theirs: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return both mappings in one; sections down to a named variant, model, evaluation."""
+    """Return both mappings in one; what both name must be the same."""
     found = dict(ours)
     for key, value in theirs.items():
-        if key not in found:
+        if key not in found or found[key] == value:
             found[key] = value
-        elif isinstance(value, dict) and where.count(".") < (3 if "stages" in where else 2):
-            found[key] = _merge(found[key], value, f"{where}.{key}")
-        elif found[key] != value:
+        elif isinstance(value, dict) and (key in _SECTIONS or where.endswith("evaluations.")):
+            found[key] = _merge(found[key], value, f"{where}{key}.")
+        elif key == "models":
+            # an evaluation may be asked of more models by another table
+            found[key] = list(dict.fromkeys([*found[key], *value]))
+        else:
             raise ConfigError(
-                f"{where}.{key}: the configuration has another entry of this name; rename one"
+                f"{where}{key}: the configuration, or another table, has another entry of this "
+                "name; rename one"
             )
     return found
 
@@ -329,13 +341,8 @@ def _comparison_references(settings: Settings) -> list[str]:
 
 
 def _table_references(settings: Settings) -> list[str]:
-    known = _results(settings)
     return [
-        problem
-        for name in settings.tables
-        for row in table(name).rows
-        for column, result in row.cells.items()
-        for problem in _missing(f"tables.{name}: {row.title}.{column}", result, known)
+        problem for name in settings.tables for problem in _missing("tables", name, table_names())
     ]
 
 

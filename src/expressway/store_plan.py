@@ -4,7 +4,7 @@ Pure: reads the configuration, manifests and file stamps, and writes nothing but
 file hashes.
 """
 
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from expressway import schema, stages
@@ -27,6 +27,11 @@ class StorePlan:
 
     def _dataset(self, name: str) -> Dataset:
         return read_dataset(self.settings, name)
+
+    @cached_property
+    def catalogue(self) -> Settings:
+        """What the configuration names, and what its tables bring."""
+        return schema.catalogue(self.settings)
 
     def check_files(self) -> None:
         """Refuse to start when clips are missing whose first store is not there either.
@@ -62,6 +67,8 @@ class StorePlan:
             ConfigError: there is no such variant.
         """
         known = schema.variants(self.settings, stage)
+        if variant not in known:
+            known = schema.variants(self.catalogue, stage)
         if variant not in known:
             raise ConfigError(f"no variant {variant!r} of {stage}; known: {', '.join(known)}")
         found: StageConfig = known[variant]

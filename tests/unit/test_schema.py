@@ -8,6 +8,7 @@ import yaml
 
 from expressway import manual, schema
 from expressway.errors import ConfigError
+from expressway.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,36 +71,45 @@ def with_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **table: Any) ->
     }  # fmt: skip
 
 
-def test_a_table_brings_its_data_stages_and_models(tmp_path, monkeypatch) -> None:
+def test_a_table_brings_its_stages_models_and_evaluations(tmp_path, monkeypatch) -> None:
     two = {"method": "clip", "dataset": "more", "protocol": "zero_shot", "stores": {"frames": "t"}}
     evaluation = {"protocol": "zero_shot", "models": ["two"], "dataset": "more", "prompts": "names"}
     data = with_table(
         tmp_path,
         monkeypatch,
-        datasets=["more"],
         stages={"frames": {"t": {}}},
         models={"two": two},
-        evaluations={"e": evaluation},
+        evaluations={"e": evaluation, "shared": {**evaluation, "models": ["two"]}},
         rows=[{"title": "CLIP", "cells": {"More": "two/e"}}],
     )
-    found = schema.check(data, "test")
-    assert found.datasets == ["demo", "more"]
-    assert set(found.models) == {"one", "two"}
-    assert set(found.stages.frames) == {"native", "t"}
-    assert "two" not in data["models"]  # what was read stays as it was
+    data["evaluations"] = {"shared": {**evaluation, "models": ["one"]}}
+    plan = Plan(schema.check(data, "test"))
+    assert set(plan.settings.models) == {"one"}
+    assert plan.model("two").dataset == "more"
+    assert plan.evaluation("e").models == ["two"]
+    assert plan.catalogue.evaluations["shared"].models == ["one", "two"]
+    assert plan.config("frames", "t") == plan.config("frames", "native")
+    with pytest.raises(ConfigError, match="no model 'three'"):
+        plan.model("three")
 
 
 def test_a_table_that_contradicts_the_configuration_is_refused(tmp_path, monkeypatch) -> None:
     other = {"method": "linear", "dataset": "demo", "protocol": "supervised", "stores": {}}
     data = with_table(tmp_path, monkeypatch, models={"one": other})
-    with pytest.raises(ConfigError, match=r"tables\.mine\.models\.one: the configuration has"):
-        schema.check(data, "test")
+    with pytest.raises(
+        ConfigError, match=r"mine\.yaml: models\.one: the configuration, or another"
+    ):
+        schema.catalogue(schema.check(data, "test"))
 
 
 def test_cells_and_tables_that_lead_nowhere_are_named(tmp_path, monkeypatch) -> None:
     rows = [{"title": "CLIP", "cells": {"More": "one/nothing"}}]
     data = with_table(tmp_path, monkeypatch, rows=rows)
-    with pytest.raises(ConfigError, match=r"tables\.mine: CLIP\.More: no 'one/nothing'"):
-        schema.check(data, "test")
-    with pytest.raises(ConfigError, match=r"no table 'mime'; did you mean 'mine'"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml: CLIP\.More: no 'one/nothing'"):
+        schema.catalogue(schema.check(data, "test"))
+    with pytest.raises(ConfigError, match=r"no 'mime'; did you mean 'mine'"):
         schema.check({**data, "tables": ["mime"]}, "test")
+
+
+def test_the_tables_that_ship_fit_together() -> None:
+    schema.catalogue(schema.load(Path("config/config.yaml")))

@@ -42,7 +42,7 @@ rule published_table:
     benchmark:
         "logs/benchmarks/tables/{table}.tsv"
     wildcard_constraints:
-        table="|".join(graph.settings.tables) or "none",
+        table=graph.table_pattern,
     conda:
         "../../envs/report.yaml"
     threads: 1
