@@ -83,6 +83,11 @@ def load(model: Path, card: ModelCard, spec: PredictSpec, device: str = "cpu") -
     """
     chosen = methods.get(card.method)
     chosen.check_protocol(spec.protocol)
+    if not (chosen.class_texts or card.labels or card.targets):
+        raise ConfigError(
+            f"{model}: released weights with no last layer, which predict nothing; train a model "
+            "that has start_from: with this folder"
+        )
     labels = card.targets or spec.labels or card.labels
     if not labels:
         raise ConfigError(f"{model}: this model has no classes of its own; name the labels")

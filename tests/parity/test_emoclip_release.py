@@ -6,11 +6,13 @@ import feature_world
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from expressway import backbones, methods, prediction
 from expressway.data.cards import ModelCard
 from expressway.errors import ConfigError
+from expressway.methods.base import Context
+from expressway.methods.downstream import Downstream
 from expressway.store import read_table
 
 DIM, HEADS, HEAD_DIM, DEPTH = feature_world.DIM, 2, 2048, 2
@@ -83,6 +85,64 @@ def test_the_clip_inside_a_release_becomes_a_backbone_folder(world, release, tmp
     given = backbones.load(world.backbone).model.state_dict()
     for name, value in inside.model.state_dict().items():
         assert torch.equal(value, given[name].half().float()), name
+
+
+@pytest.fixture(scope="module")
+def downstream(release) -> dict[str, torch.Tensor]:
+    """The authors' DownstreamTask: image tower under backbone., a head without its last layer."""
+    visual = "module.backbone.visual."
+    kept = {n: v for n, v in release.items() if n.startswith("module.temporal.")}
+    tower = {
+        f"module.backbone.{n.removeprefix(visual)}": v
+        for n, v in release.items()
+        if n.startswith(visual)
+    }
+    head = {"module.mlp.0.weight": torch.randn(8, DIM), "module.mlp.0.bias": torch.randn(8)}
+    return {**kept, **tower, **head}
+
+
+@pytest.mark.parametrize("method", ["emoclip", "downstream"])
+def test_a_downstream_release_becomes_a_model_to_start_from(
+    world, downstream, tmp_path, method
+) -> None:
+    torch.save(downstream, tmp_path / "down.pth")
+    out = methods.import_weights(method, tmp_path / "down.pth", tmp_path / "m", world.backbone)
+    card, weights = ModelCard.read(out), load_file(out / "model.safetensors")
+    assert (card.method, card.recipe["published"], card.recipe["hidden"]) == ("downstream", True, 8)
+    context = Context(DIM, ("severity",), "regression")
+    made = Downstream(methods.recipe("downstream", card.recipe), context).state_dict()
+    # all but the last layer and what is measured on the targets
+    left = {"head.2.weight", "head.2.bias", "centre", "spread"}
+    assert set(made) - set(weights) == left
+    assert all(made[name].shape == value.shape for name, value in weights.items())
+    assert torch.equal(weights["head.0.weight"], downstream["module.mlp.0.weight"])
+    with pytest.raises(ConfigError, match="no last layer"):
+        prediction.load(out, card, world.predict_spec("regression"))
+
+
+def test_a_last_layer_is_left_out_since_its_outputs_have_no_names(
+    world, downstream, tmp_path
+) -> None:
+    last = {"module.mlp.2.weight": torch.zeros(7, 8), "module.mlp.2.bias": torch.zeros(7)}
+    torch.save({**downstream, **last}, tmp_path / "down.pth")
+    out = methods.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m", world.backbone)
+    assert not any("head.2" in name for name in load_file(out / "model.safetensors"))
+
+
+def test_a_wrong_downstream_file_gets_names_and_a_hint(world, downstream, tmp_path) -> None:
+    changed = dict(downstream)
+    del changed["module.mlp.0.bias"]
+    changed["module.mlp.4.weight"] = torch.zeros(2)
+    torch.save(changed, tmp_path / "wrong.pth")
+    expected = r"missing: mlp\.0\.bias; unexpected: mlp\.4\.weight"
+    with pytest.raises(ConfigError, match=expected):
+        methods.import_weights("emoclip", tmp_path / "wrong.pth", tmp_path / "m", world.backbone)
+    torch.save(downstream, tmp_path / "down.pth")
+    with pytest.raises(ConfigError, match="image tower only; name the CLIP"):
+        methods.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m")
+    with pytest.raises(ConfigError, match="width 16, ViT-B-32/openai has 512"):
+        methods.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m", "ViT-B-32/openai")
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_wrong_file_gets_the_missing_and_unexpected_names(release, tmp_path) -> None:

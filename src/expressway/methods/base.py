@@ -64,7 +64,9 @@ class Recipe(StrictModel):
     warmup_epochs: float = Field(0.0, ge=0, description="linear rise from 0 over these epochs")
     gradient_clip: float | None = Field(None, gt=0, description="largest gradient norm")
     accumulate: int = Field(
-        1, ge=1, description="micro batches that the clips of a step are computed in, to save memory"
+        1,
+        ge=1,
+        description="micro batches that the clips of a step are computed in, to save memory",
     )
     selection: Literal["last", "validation"] = Field(
         "last", description="keep the last epoch, or the best on validation clips; never on test"
@@ -188,6 +190,10 @@ class Method(nn.Module, abc.ABC, Generic[R]):
     def needs_backbone(cls, recipe: Any) -> bool:
         """Return whether a prediction needs the backbone itself, not only what was cached of it."""
         return cls.class_texts
+
+    def replaced(self) -> int:
+        """Return how many of the backbone's weights it has copies of its own in place of."""
+        return 0
 
     @classmethod
     def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:

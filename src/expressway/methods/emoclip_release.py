@@ -1,10 +1,12 @@
 """EmoCLIP's released checkpoints: their key names, and a model folder made of one.
 
-A release holds the temporal module, the scale and the whole frozen CLIP in OpenAI's layout,
-each key behind ``module.`` (section 9 of the method's page).
+A full release holds the temporal module, the scale and the whole frozen CLIP in OpenAI's layout,
+each key behind ``module.``; a downstream one the temporal module, the head without its last layer
+and the image tower (section 9 of the method's page).
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from expressway import backbones
 from expressway.data.cards import WEIGHTS, ModelCard
 from expressway.errors import ConfigError
 from expressway.provenance import file_digest, package_versions
@@ -20,8 +23,12 @@ from expressway.store import atomic_path
 
 TEMPORAL = "temporal."
 BACKBONE = "backbone."
+# the downstream head: their name -> ours; its last layer, where there, has outputs without names
+HEAD = {"mlp.0.weight": "head.0.weight", "mlp.0.bias": "head.0.bias"}
+LAST_LAYER = ("mlp.2.weight", "mlp.2.bias")
 LAYER = re.compile(r"temporal\.temporal_transformer\.layers\.(\d+)\.")
 RELEASED_HEAD_DIM = 2048
+RELEASED_SCALE = math.log(100.0)
 
 # within a block: their name -> ours
 BLOCK_NAMES = {
@@ -86,18 +93,24 @@ def convert(state: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor],
     """
     depth = 1 + max((int(m[1]) for m in map(LAYER.match, state) if m), default=0)
     names = {TEMPORAL + theirs: TEMPORAL + ours for theirs, ours in temporal_names(depth).items()}
-    names["logit_scale"] = "logit_scale"
+    names |= HEAD if is_downstream(state) else {"logit_scale": "logit_scale"}
     missing = sorted(set(names) - set(state))
-    unexpected = sorted(k for k in state if k not in names and not k.startswith(BACKBONE))
+    known = {*names, *(LAST_LAYER if is_downstream(state) else ())}
+    unexpected = sorted(k for k in state if k not in known and not k.startswith(BACKBONE))
     if missing or unexpected:
         raise ConfigError(
             f"{where}: not an EmoCLIP checkpoint; missing: {_some(missing)}; "
-            f"unexpected: {_some(unexpected)}; expected temporal.*, logit_scale and backbone.*, "
-            "with or without module. in front"
+            f"unexpected: {_some(unexpected)}; expected temporal.* and backbone.*, beside them "
+            "logit_scale or, of a downstream head, mlp.0.*, with or without module. in front"
         )
     converted = {ours: state[theirs].float() for theirs, ours in names.items()}
     _check_widths(converted, where)
     return converted, depth
+
+
+def is_downstream(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a checkpoint is of the downstream head."""
+    return any(key.startswith("mlp.") for key in state)
 
 
 def _check_widths(state: Mapping[str, Tensor], where: str) -> None:
@@ -116,38 +129,27 @@ def _some(names: list[str], limit: int = 8) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def import_release(
-    file: Path, out: Path, backbone: str | None = None, model: str = "emoclip-release"
-) -> Path:
-    """Write a release as a model folder that evaluations load; return the folder.
+def import_release(file: Path, out: Path, backbone: str | None = None) -> Path:
+    """Write a release as a model folder; return the folder.
 
-    The widths are the released ones whatever the configuration says. The frozen CLIP inside the
-    file is written beside it as ``backbone/`` (open_clip's folder layout), unless ``backbone``
-    names one to use instead.
+    The widths are the released ones whatever the configuration says. A full release can be
+    evaluated; the frozen CLIP inside it is written beside it as ``backbone/`` (open_clip's folder
+    layout), unless ``backbone`` names one to use instead. A downstream release becomes a model of
+    ``downstream`` without a last layer, which other models start from.
 
     Raises:
-        ConfigError: the file is no EmoCLIP release; names what is missing and unexpected.
+        ConfigError: the file is no EmoCLIP release; names what is missing and unexpected. Or it
+            is a downstream release, which holds no text tower, and no backbone is named.
     """
-    from safetensors.torch import save_file
-
     state = read_state(file)
     converted, depth = convert(state, str(file))
     tower = {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
-    weights = None if backbone else _write_backbone(tower, out / "backbone", str(file))
-    with atomic_path(out / WEIGHTS) as temporary:
-        save_file({k: v.contiguous() for k, v in converted.items()}, temporary)
+    facts = _facts_downstream if is_downstream(state) else _facts_full
+    own = facts(converted, tower, out, backbone, file)
+    _write(out, converted)
     ModelCard(
-        model=model,
-        method="emoclip",
         recipe=_recipe(converted, depth),
-        backbone={
-            "model": backbone or f"local-dir:{(out / 'backbone').as_posix()}",
-            "sha256": file_digest(weights) if weights else None,
-            "dim": converted["temporal.summary"].shape[-1],
-            "logit_scale": float(converted["logit_scale"]),
-        },
         labels=(),
-        protocol="zero_shot",
         task=None,
         dataset=None,
         split="all",
@@ -156,13 +158,64 @@ def import_release(
         parameters=_sizes(converted, tower),
         packages=package_versions(["expressway", "torch"]),
         source={"file": file.name, "sha256": file_digest(file)},
+        **own,
     ).write(out)
     return out
 
 
+def _write(out: Path, state: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    with atomic_path(out / WEIGHTS) as temporary:
+        save_file({k: v.contiguous() for k, v in state.items()}, temporary)
+
+
+def _facts_full(
+    state: Mapping[str, Tensor],
+    tower: Mapping[str, Tensor],
+    out: Path,
+    backbone: str | None,
+    file: Path,
+) -> dict[str, Any]:
+    weights = None if backbone else _write_backbone(tower, out / "backbone", str(file))
+    found = {
+        "model": backbone or f"local-dir:{(out / 'backbone').as_posix()}",
+        "sha256": file_digest(weights) if weights else None,
+        "dim": state["temporal.summary"].shape[-1],
+        "logit_scale": float(state["logit_scale"]),
+    }
+    model = {"model": "emoclip-release", "method": "emoclip", "protocol": "zero_shot"}
+    return {**model, "backbone": found}
+
+
+def _facts_downstream(
+    state: Mapping[str, Tensor],
+    tower: Mapping[str, Tensor],
+    out: Path,
+    backbone: str | None,
+    file: Path,
+) -> dict[str, Any]:
+    dim = state["temporal.summary"].shape[-1]
+    if backbone is None:
+        raise ConfigError(
+            f"{file}: a downstream checkpoint holds the image tower only; name the CLIP that it "
+            "was made with: --backbone ViT-B-32/openai"
+        )
+    if dim != backbones.embedding_width(backbone):
+        raise ConfigError(
+            f"{file}: made with a CLIP of width {dim}, {backbone} has "
+            f"{backbones.embedding_width(backbone)}; the release used ViT-B-32/openai"
+        )
+    found = {"model": backbone, "sha256": None, "dim": dim, "logit_scale": RELEASED_SCALE}
+    model = {"model": "emoclip-downstream", "method": "downstream", "protocol": "regression"}
+    return {**model, "backbone": found}
+
+
 def _recipe(state: Mapping[str, Tensor], depth: int) -> dict[str, Any]:
     """Return the recipe of a release: its widths follow from ``published`` (quirk A)."""
+    head = state.get("head.0.weight")
     return {
+        **({} if head is None else {"hidden": len(head)}),
         "published": True,
         "depth": depth,
         "heads": state["temporal.blocks.0.qkv.weight"].shape[0] // (3 * RELEASED_HEAD_DIM),

@@ -19,7 +19,7 @@ from expressway.methods import base
 from expressway.methods.base import Context, Method
 from expressway.methods.blocks.frames import frame_mean
 from expressway.methods.blocks.gather import gather
-from expressway.methods.blocks.regression import OVER_KNOWN, squared_errors
+from expressway.methods.blocks.regression import OVER_KNOWN, check_filled, squared_errors
 
 FEATURES = Need("visual_features", ("valid", "features"))
 BY_WEIGHTS = "its classes are weights, so it cannot name a class by a text; use clip or emoclip"
@@ -66,8 +66,15 @@ class Linear(Method[Recipe]):
         nn.init.zeros_(self.head.bias)
 
     def begin(self, batches: Iterable[Batch]) -> None:
-        """Measure mean and spread of the features over the training part."""
-        features = torch.cat([batch["mean"] for batch in batches])
+        """Measure mean and spread of the features over the training part.
+
+        Raises:
+            ConfigError: no training clip has some target.
+        """
+        found = list(batches)
+        if self.context.protocol == "regression":
+            check_filled(torch.cat([batch.targets for batch in found]), self.context.labels)
+        features = torch.cat([batch["mean"] for batch in found])
         self.centre = features.mean(0)
         self.spread = features.std(0, correction=0).clamp_min(1e-6)
 

@@ -52,7 +52,7 @@ def publish(
         selection=selection,
         parameters={
             "trainable": trainable,
-            "total": trainable + frozen + count(backbone.model.parameters()),
+            "total": trainable + frozen + count(backbone.model.parameters()) - method.replaced(),
         },
         targets=spec.targets,
         threshold=threshold,

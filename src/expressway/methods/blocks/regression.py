@@ -10,16 +10,20 @@ EPSILON = 1e-5
 OVER_KNOWN = "its loss is an average over the clips of the step that have a number"
 
 
-def spread_of(targets: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation (targets,) of what is known of (clips, targets).
+def check_filled(targets: Tensor, names: tuple[str, ...]) -> None:
+    """Check that every column of (clips, targets) holds some number.
 
     Raises:
         ConfigError: no clip has some target.
     """
-    known = ~targets.isnan()
-    empty = [name for name, column in zip(names, known.T, strict=True) if not column.any()]
+    filled = (~targets.isnan()).any(0)
+    empty = [name for name, full in zip(names, filled, strict=True) if not full]
     if empty:
         raise ConfigError(f"no training clip has a number for {', '.join(empty)}; leave it out")
+
+
+def spread_of(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (targets,) of what is known of (clips, targets)."""
     mean = targets.nanmean(0)
     variance = (targets - mean).square().nanmean(0)
     return mean, variance.sqrt().clamp_min(1e-6)

@@ -141,6 +141,10 @@ class VideoMethod(Method[V], Generic[V]):
         """Return the tuned towers."""
         return [self.visual] if self.tuned else []
 
+    def replaced(self) -> int:
+        """Return the size of the tuned towers, whose originals are not used."""
+        return sum(tensor.numel() for tower in self.towers() for tensor in tower.parameters())
+
     def tower_groups(self) -> list[dict[str, Any]]:
         """Return the tensors of tuned towers with their own step size, if there are any."""
         tensors = [tensor for tower in self.towers() for tensor in tower.parameters()]
