@@ -56,15 +56,22 @@ def plan(
 
 
 @app.command()
-def validate(config: ConfigOption = CONFIG) -> None:
+def validate(
+    look_alikes: Annotated[
+        bool, typer.Option("--look-alikes", help="compare faces across parts of each split, too")
+    ] = False,
+    config: ConfigOption = CONFIG,
+) -> None:
     """Check the configuration, manifests, splits and files; list all problems at once."""
-    from expressway.validation import problems
+    from expressway.validation import overlaps, problems
 
     found = problems(config)
     for line in found:
         print(line)
     if found:
         raise ExpresswayError(f"{len(found)} problem(s); mend them and run validate again")
+    for line in overlaps(config, look_alikes):
+        print(f"warning: {line}")
     print("no problems found")
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from expressway import methods, schema
 from expressway.config import validate
-from expressway.datasets import Dataset
-from expressway.errors import ExpresswayError, RowFailure
+from expressway.data.overlaps import Overlap, alike, exact, looks, shared
+from expressway.datasets import Dataset, shard_path
+from expressway.errors import ConfigError, ExpresswayError, RowFailure
 from expressway.manifest import contained, missing_files
 from expressway.plan import Plan
 from expressway.schema import Settings
+from expressway.store import Store
 
 
 def problems(config: Path) -> list[str]:
@@ -19,14 +21,57 @@ def problems(config: Path) -> list[str]:
         return str(error).splitlines()
     plan = Plan(settings)
     found: list[str] = []
-    used = [m.dataset for m in settings.models.values()]
-    used += [e.dataset for e in settings.evaluations.values()]
-    for name in dict.fromkeys([*settings.datasets, *used]):
+    for name in _used(settings):
         try:
             found += _file_problems(plan.dataset(name))
         except ExpresswayError as error:
             found += str(error).splitlines()
     return found or [*_model_problems(plan, settings)]
+
+
+def overlaps(config: Path, look_alikes: bool = False) -> list[str]:
+    """Return one line per overlap between parts of a split: files, recordings, subjects.
+
+    Args:
+        look_alikes: also compare the face crops of clips; takes a finished store of ``faces``.
+    """
+    settings = schema.load(config)
+    plan = Plan(settings)
+    return [
+        f"{dataset.config.splits}: {overlap}"
+        for dataset in map(plan.dataset, _used(settings))
+        for overlap in [
+            *shared(dataset.clips, dataset.splits, _contents(dataset)),
+            *(_alike(settings, dataset) if look_alikes else []),
+        ]
+    ]
+
+
+def _contents(dataset: Dataset) -> dict[str, str | None]:
+    return exact(dataset.clips, dataset.contents, dataset.root)
+
+
+def _alike(settings: Settings, dataset: Dataset) -> list[Overlap]:
+    stores = (
+        [Path(shard_path(dataset.name, "faces", variant, shard)) for shard in dataset.shards]
+        for variant in schema.variants(settings, "faces")
+    )
+    paths = next((paths for paths in stores if all(map(Path.is_file, paths))), None)
+    if paths is None:
+        raise ConfigError(
+            f"data set {dataset.name}: look-alikes are found by face crops, and no store of faces "
+            "is finished; make one first, such as with snakemake --cores all "
+            f"results/{dataset.name}/report/index.html"
+        )
+    ids = {row.clip_id for row in dataset.splits}
+    return alike(looks(Store(paths), sorted(ids)), dataset.splits)
+
+
+def _used(settings: Settings) -> list[str]:
+    """Return the data sets that the configuration prepares, trains on or tests on."""
+    models = [model.dataset for model in settings.models.values()]
+    evaluations = [evaluation.dataset for evaluation in settings.evaluations.values()]
+    return list(dict.fromkeys([*settings.datasets, *models, *evaluations]))
 
 
 def _file_problems(dataset: Dataset) -> list[str]:
