@@ -79,7 +79,7 @@ def write(spec: TableSpec, folder: Path) -> list[Path]:
         spec.name,
         folder,
         numbers=_numbers(spec, cells),
-        readable=_readable(spec, cells),
+        readable=[_readable(spec, cells)],
     )
 
 

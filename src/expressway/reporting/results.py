@@ -10,12 +10,36 @@ import numpy as np
 import numpy.typing as npt
 
 from expressway.errors import StoreError
-from expressway.evaluation import metrics, statistics
+from expressway.evaluation import leave_one_out, metrics, protocols, resampling, statistics, tables
 from expressway.evaluation.metrics import Outcomes
+from expressway.evaluation.protocols import Kind
+from expressway.evaluation.regression_tables import BY_SUBJECT
+from expressway.evaluation.resampling import Group
 from expressway.evaluation.statistics import Interval
 
 RECALLS = ("unweighted_average_recall", "weighted_average_recall")
-SHORT_NAMES = {"unweighted_average_recall": "UAR", "weighted_average_recall": "WAR"}
+SHORT_NAMES = {
+    "unweighted_average_recall": "UAR",
+    "weighted_average_recall": "WAR",
+    "auroc": "AUROC",
+    "oscr": "OSCR",
+    "accuracy": "ACC",
+    "accuracy_with_rejection": "ACC with rejection",
+    "tnr_at_tpr95": "TNR@TPR95",
+    "dtacc": "DTACC",
+    "auin": "AUIN",
+    "auout": "AUOUT",
+    "held_out_recall": "Recall, held out",
+    "seen_unweighted_average_recall": "UAR, seen",
+    "pearson_correlation": "PCC",
+    "concordance_correlation": "CCC",
+    "mean_absolute_error": "MAE",
+    "root_mean_squared_error": "RMSE",
+    "pearson_correlation_by_subject": "PCC by subject",
+    "concordance_correlation_by_subject": "CCC by subject",
+    "mean_absolute_error_by_subject": "MAE by subject",
+    "root_mean_squared_error_by_subject": "RMSE by subject",
+}
 Counts = npt.NDArray[np.float64]
 
 
@@ -25,7 +49,7 @@ class Evaluation:
 
     folder: Path
     facts: dict[str, Any]
-    outcomes: Outcomes
+    outcomes: Any  # a table of the kind that the protocol makes
 
     @property
     def key(self) -> tuple[str, str]:
@@ -38,7 +62,8 @@ class Measure:
     """One metric of one model: shares between 0 and 1, None where it is undefined.
 
     `strict` is the pooled value when clips without a prediction count as errors, None where
-    every clip has one.
+    every clip has one. `averaged` tells that the pooled value is the mean over runs, since
+    each run had classes of its own.
     """
 
     runs: tuple[float, ...]
@@ -46,6 +71,7 @@ class Measure:
     interval_clips: Interval | None
     interval_subjects: Interval | None
     strict: float | None = None
+    averaged: bool = False
 
     @property
     def mean(self) -> float | None:
@@ -74,6 +100,24 @@ class Summary:
     members: tuple[Evaluation, ...]
 
     @property
+    def kind(self) -> str:
+        """What is measured: `classes`, `open_set`, `leave_one_out` or `regression`."""
+        return protocols.kind(self.facts.get("protocol")).name
+
+    @property
+    def parts(self) -> list[Any]:
+        """The tables that are measured apart: splits, or seeds where splits are joined."""
+        measured = protocols.kind(self.facts.get("protocol"))
+        outcomes = [member.outcomes for member in self.members]
+        return measured.parts(tables.by_split(outcomes)) if measured.parts else outcomes
+
+    @property
+    def openness(self) -> tuple[float, float] | None:
+        """The least and the largest openness of the splits; None outside open sets."""
+        found = [float(m.facts["openness"]) for m in self.members if "openness" in m.facts]
+        return (min(found), max(found)) if found else None
+
+    @property
     def trainable(self) -> int | None:
         """Trained parameters, None when the evaluation does not say."""
         return (self.facts.get("parameters") or {}).get("trainable")
@@ -98,9 +142,10 @@ class Summary:
         return float(self.confusion[index, index] / total) if total else None
 
     @property
-    def group(self) -> tuple[str, str, tuple[str, ...]]:
-        """Rows that can stand in one table: the same data, task and metrics."""
-        return str(self.facts["dataset"]), str(self.facts["task"]), tuple(self.measures)
+    def group(self) -> tuple[str, str, str]:
+        """Rows that can stand in one table: the same data, the same task, measured alike."""
+        numbers = ", ".join(self.facts.get("targets") or []) if self.kind == "regression" else ""
+        return str(self.facts["dataset"]), numbers or str(self.facts["task"]), self.kind
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -110,7 +155,8 @@ def read_evaluation(folder: Path) -> Evaluation:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); rerun its evaluate job") from error
-    return Evaluation(folder, facts, metrics.read(folder / "predictions.parquet"))
+    measured = protocols.kind(facts.get("protocol"))
+    return Evaluation(folder, facts, measured.read(folder / "predictions.parquet"))
 
 
 def summarise(folders: Iterable[Path]) -> list[Summary]:
@@ -124,30 +170,43 @@ def summarise(folders: Iterable[Path]) -> list[Summary]:
 
 def _summary(members: Sequence[Evaluation]) -> Summary:
     facts = members[0].facts
-    labels = tuple(facts["labels"])
-    _same_labels(members, labels)
-    matrices = [confusion(member.outcomes) for member in members]
+    kind = protocols.kind(facts.get("protocol"))
     return Summary(
         model=str(facts["model"]),
         evaluation=str(facts["evaluation"]),
         facts=facts,
-        labels=labels,
+        labels=_labels(kind, members),
         splits=tuple(dict.fromkeys(s for m in members for s in m.outcomes.splits)),
         clips=sum(len(member.outcomes.ids) for member in members),
         missing=sum(int((~member.outcomes.predicted).sum()) for member in members),
-        measures={name: _measure(name, members) for name in _metric_names(members)},
-        confusion=np.sum(matrices, axis=0),
+        measures={name: _measure(kind, name, members) for name in _metric_names(members)},
+        confusion=_confusion(kind, members),
         members=tuple(members),
     )
 
 
-def _same_labels(members: Sequence[Evaluation], labels: tuple[str, ...]) -> None:
+def _labels(kind: Kind, members: Sequence[Evaluation]) -> tuple[str, ...]:
+    """The classes of the test clips; every split of an open set knows others of them."""
+    facts = members[0].facts
+    key = {"open_set": "all_labels", "regression": "targets"}.get(kind.name, "labels")
     for member in members:
-        if tuple(member.facts["labels"]) != labels:
+        if member.facts[key] != facts[key]:
             raise StoreError(
-                f"{member.folder}: labels differ from those of {members[0].folder}; "
-                "evaluations of one model under one name must share their labels"
+                f"{member.folder}: {key.replace('_', ' ')} differ from those of "
+                f"{members[0].folder}; evaluations of one model under one name must share them"
             )
+    return () if kind.name == "regression" else tuple(facts[key])
+
+
+def _confusion(kind: Kind, members: Sequence[Evaluation]) -> Counts:
+    """Counts of all members; of a model with a held-out class the row of this class only."""
+    if kind.name not in ("classes", "leave_one_out"):
+        return np.zeros((0, 0))
+    matrices = [confusion(member.outcomes) for member in members]
+    if kind.name == "leave_one_out":
+        for matrix, member in zip(matrices, members, strict=True):
+            matrix[np.setdiff1d(range(len(matrix)), leave_one_out.held_out(member.outcomes))] = 0
+    return np.asarray(np.sum(matrices, axis=0))
 
 
 def _metric_names(members: Sequence[Evaluation]) -> list[str]:
@@ -157,13 +216,9 @@ def _metric_names(members: Sequence[Evaluation]) -> list[str]:
 
 def confusion(outcomes: Outcomes, split: str | None = None) -> Counts:
     """Counts (classes, classes) with the truth in rows, of one split or of all clips."""
-    classes = len(outcomes.labels)
-    seen = outcomes.predicted
     if split is not None:
-        seen = seen & (np.array(outcomes.splits) == split)
-    cells = outcomes.truth[seen] * classes + outcomes.guess[seen]
-    counts = np.bincount(cells, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.float64)
+        outcomes = outcomes.only(np.array(outcomes.splits) == split)
+    return metrics.confusion(outcomes).astype(np.float64)
 
 
 def recall(name: str, matrix: Counts) -> float | None:
@@ -172,13 +227,42 @@ def recall(name: str, matrix: Counts) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _measure(name: str, members: Sequence[Evaluation]) -> Measure:
+def _measure(kind: Kind, name: str, members: Sequence[Evaluation]) -> Measure:
+    if kind.group is not None and kind.parts is not None and name in kind.metrics:
+        return _grouped(kind, name, members)
     if name not in RECALLS:
         return _reported(name, members)
     runs = tuple(value for member in members for value in _runs(name, member))
     if len(members) == 1:
         return replace(_reported(name, members), runs=runs, strict=_strict(name, members))
     return _pooled(name, members, runs)
+
+
+def _grouped(kind: Kind, name: str, members: Sequence[Evaluation]) -> Measure:
+    """The metric per split, and of all splits as the kind joins them, with its intervals."""
+    assert kind.group is not None
+    assert kind.parts is not None
+    splits = tables.by_split([member.outcomes for member in members])
+    apart = [kind.group(one, name) for _, one in splits]
+    runs = tuple(group.value for group in apart if np.isfinite(group.value))
+    averaged = kind.name != "regression"
+    if len(splits) == 1:
+        return replace(_reported(name, members), strict=_strict_mean(name, members), averaged=True)
+    joined: list[Group] = [kind.group(one, name) for one in kind.parts(splits)]
+    found = resampling.estimate(joined)
+    clips = None if name.endswith(BY_SUBJECT) else found["interval_clips"]
+    strict = _strict_mean(name, members)
+    return Measure(runs, found["value"], clips, found["interval_subjects"], strict, averaged)
+
+
+def _strict_mean(name: str, members: Sequence[Evaluation]) -> float | None:
+    """The mean over members with clips without a prediction as errors, where that is defined."""
+    found = [(m.facts.get("missing_counted_as_wrong") or {}).get(name) for m in members]
+    if all(value is None for value in found):
+        return None
+    values = [(m.facts["metrics"].get(name) or {}).get("value") for m in members]
+    known = [a if a is not None else b for a, b in zip(found, values, strict=True)]
+    return float(np.mean([value for value in known if value is not None]))
 
 
 def _reported(name: str, members: Sequence[Evaluation]) -> Measure:
@@ -241,6 +325,11 @@ def _strict(name: str, members: Sequence[Evaluation]) -> float | None:
     classes = len(found[0].labels)
     totals, right = np.split(statistics.count_rows(truth, [hits], classes).sum(0), 2)
     return float(statistics.METRICS[name](totals, right))
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is a share that is told in percent; correlations and errors are not."""
+    return not name.removesuffix(BY_SUBJECT).endswith(("_correlation", "_error"))
 
 
 def metric_name(name: str) -> str:

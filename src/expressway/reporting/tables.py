@@ -9,7 +9,14 @@ from pathlib import Path
 from markupsafe import Markup
 
 from expressway.reporting import text
-from expressway.reporting.results import SHORT_NAMES, Measure, Summary, metric_name, summarise
+from expressway.reporting.results import (
+    SHORT_NAMES,
+    Measure,
+    Summary,
+    is_share,
+    metric_name,
+    summarise,
+)
 
 Row = list[object]
 
@@ -34,12 +41,12 @@ def write(name: str, caption: str, evaluations: Iterable[Path], folder: Path) ->
         name,
         folder,
         numbers=number_table(caption, summaries),
-        readable=readable_table(caption, summaries),
+        readable=readable_tables(caption, summaries),
     )
 
 
-def save(name: str, folder: Path, numbers: Table, readable: Table) -> list[Path]:
-    """Write a table as CSV (from `numbers`) and as md, html, tex (from `readable`)."""
+def save(name: str, folder: Path, numbers: Table, readable: Sequence[Table]) -> list[Path]:
+    """Write a table as CSV (from `numbers`) and as md, html, tex (`readable`, one by one)."""
     from expressway.store import atomic_path
 
     written = []
@@ -51,13 +58,13 @@ def save(name: str, folder: Path, numbers: Table, readable: Table) -> list[Path]
     return written
 
 
-def render(numbers: Table, readable: Table) -> dict[str, str]:
+def render(numbers: Table, readable: Sequence[Table]) -> dict[str, str]:
     """The table in every format: {"csv": …, "md": …, "html": …, "tex": …}."""
     return {
         "csv": to_csv(numbers),
-        "md": to_markdown(readable),
-        "html": to_html(readable),
-        "tex": to_latex(readable),
+        "md": "\n".join(map(to_markdown, readable)),
+        "html": "\n".join(map(to_html, readable)),
+        "tex": "\n".join(map(to_latex, readable)),
     }
 
 
@@ -67,12 +74,16 @@ def number_table(caption: str, summaries: Sequence[Summary]) -> Table:
     facts = ("model", "method", "evaluation", "protocol", "dataset", "task", "prompts")
     counts = ("splits", "clips", "missing", "trainable_parameters", "total_parameters")
     parts = ("mean", "std", "pooled", "clips_low", "clips_high", "subjects_low", "subjects_high")
-    columns = (*facts, *counts, "selection", *(f"{n}_{part}" for n in names for part in parts))
+    columns = (
+        *(*facts, *counts, "selection", "openness_low", "openness_high"),
+        *(f"{name}_{part}" for name in names for part in parts),
+    )
     rows = tuple(
         [
             *(summary.facts.get(fact) for fact in facts),
             *(len(summary.splits), summary.clips, summary.missing),
             *(summary.trainable, summary.total, summary.facts.get("selection")),
+            *(summary.openness or (None, None)),
             *(value for name in names for value in _numbers(summary.measures.get(name))),
         ]
         for summary in summaries
@@ -86,6 +97,19 @@ def _numbers(measure: Measure | None) -> Row:
     clips = measure.interval_clips or (None, None)
     subjects = measure.interval_subjects or (None, None)
     return [measure.mean, measure.std, measure.pooled, *clips, *subjects]
+
+
+def readable_tables(caption: str, summaries: Sequence[Summary]) -> list[Table]:
+    """A table per data set, task and way of measuring, since their columns differ."""
+    groups: dict[tuple[str, str, str], list[Summary]] = {}
+    for summary in summaries:
+        groups.setdefault(summary.group, []).append(summary)
+    if len(groups) < 2:
+        return [readable_table(caption, summaries)]
+    return [
+        readable_table(f"{caption}: {dataset}, {task}, {kind.replace('_', ' ')}", rows)
+        for (dataset, task, kind), rows in groups.items()
+    ]
 
 
 def readable_table(caption: str, summaries: Sequence[Summary]) -> Table:
@@ -127,15 +151,15 @@ def measure_text(name: str, measure: Measure | None) -> str:
     if measure.pooled is None or interval is None:
         return f"{number(name, measure.mean)}{spread}"
     low, high = (number(name, edge) for edge in interval)
-    pooled = number(name, measure.pooled)
-    return f"{number(name, measure.mean)}{spread}; pooled {pooled} [{low}, {high}]"
+    pooled = "" if measure.averaged else f"; pooled {number(name, measure.pooled)}"
+    return f"{number(name, measure.mean)}{spread}{pooled} [{low}, {high}]"
 
 
 def number(name: str, value: float | None) -> str:
     """Shares (recalls, areas) as percentages; errors and correlations as they are."""
-    if value is None or name in {"mean_absolute_error", "root_mean_squared_error", "pearson"}:
-        return text.NOTHING if value is None else f"{value:.3f}"
-    return text.percent(value)
+    if value is None or is_share(name):
+        return text.percent(value)
+    return f"{value:.3f}".replace("-", text.MINUS)
 
 
 def clips_text(summary: Summary) -> str:

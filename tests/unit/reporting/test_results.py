@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from expressway.errors import StoreError
-from expressway.reporting.results import SHORT_NAMES, recall, summarise
+from expressway.reporting.results import RECALLS, recall, summarise
 
-UAR, WAR = SHORT_NAMES
+UAR, WAR = RECALLS
 
 
 def test_recalls_of_a_hand_worked_matrix() -> None:
