@@ -8,7 +8,7 @@ from pathlib import Path
 from expressway.errors import ManifestError
 from expressway.importers import facts
 from expressway.importers.labels import BASIC, EIGHT
-from expressway.importers.layout import Layout, Media, read_text
+from expressway.importers.layout import Layout, read_text
 from expressway.importers.listed import Entry, Problems, found, hidden_test
 from expressway.importers.write import Found
 
@@ -46,8 +46,9 @@ def scan(root: Path, media: str | None = None) -> Found:
     layout = Layout(facts.AFFECTNET.title, root, EXPECTED)
     problems = Problems()
     if layout.find("val_set/annotations", "train_set/annotations"):
-        lines, clips = list(_annotated(layout)), Media(root, layout.need(media or "."))
+        lines, clips = list(_annotated(layout)), layout.media(media, (".",))
     else:
+        layout.need(*(f"{place}/validation.csv" for place in LISTS))
         lines, clips = list(_listed(layout)), layout.media(media, PLACES)
     entries = list(problems.entries(lines, _entry))
     labels = {"emotion": EIGHT, "basic_emotion": BASIC}
@@ -71,7 +72,9 @@ def _entry(where: str, line: tuple[str, str, str]) -> Entry | None:
 def _listed(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
     """Yield key, part and number of the lines of the lists of the first release."""
     for part, (_, name) in PARTS.items():
-        path = layout.need(*(f"{place}/{name}" for place in LISTS))
+        path = layout.find(*(f"{place}/{name}" for place in LISTS))
+        if path is None:
+            continue
         reader = csv.DictReader(read_text(path).splitlines())
         if not {"subDirectory_filePath", "expression"} <= set(reader.fieldnames or ()):
             raise ManifestError(f"{path}, line 1: expected subDirectory_filePath and expression")
@@ -85,7 +88,8 @@ def _annotated(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
     import numpy as np
 
     for part, (folder, _) in PARTS.items():
-        for path in sorted(layout.need(f"{folder}/annotations").glob("*_exp.npy")):
+        annotations = layout.find(f"{folder}/annotations")
+        for path in sorted(annotations.glob("*_exp.npy")) if annotations else ():
             number = str(np.load(path, allow_pickle=False).item()).removesuffix(".0")
             key = f"{folder}/images/{path.name.removesuffix('_exp.npy')}"
             yield str(path), (key, part, number)

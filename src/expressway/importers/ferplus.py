@@ -7,7 +7,7 @@ from pathlib import Path
 from expressway.errors import ManifestError
 from expressway.importers import facts
 from expressway.importers.labels import EIGHT
-from expressway.importers.layout import Layout, Media, read_text
+from expressway.importers.layout import Layout, read_text
 from expressway.importers.listed import Entry, Problems, found, official
 from expressway.importers.write import Found
 
@@ -41,11 +41,12 @@ def scan(root: Path, media: str | None = None) -> Found:
     layout = Layout(facts.FERPLUS.title, root, EXPECTED)
     problems = Problems()
     path = layout.need("fer2013new.csv")
-    if media is None:
-        media = layout.need("data/FER2013Test", "FER2013Test").parent.relative_to(root).as_posix()
-    rows = list(_rows(path))
+    clips = layout.media(media, ("data", "."))
+    present = [usage for usage, (_, folder) in PARTS.items() if (clips.folder / folder).is_dir()]
+    if not present:
+        raise layout.error("no folder FER2013Test", clips.folder)
+    rows = [(where, row) for where, row in _rows(path) if row["Usage"] not in {*PARTS} - {*present}]
     entries = list(problems.entries(rows, _entry))
-    clips: Media = layout.media(media, ())
     result = found(clips, entries, problems, {"emotion": EIGHT}, facts.FERPLUS)
     left = len(rows) - len(entries)
     result.notes.append(f"{left} image(s) without a majority for an emotion are left out")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from expressway.errors import ManifestError
 from expressway.importers.folder import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from expressway.manifest import path_problem
 from expressway.media.images import SUFFIXES as FRAME_SUFFIXES
 
 SHOWN = 12
@@ -60,9 +61,12 @@ class Layout:
 
     def media(self, chosen: str | None, places: Sequence[str]) -> "Media":
         """Return the place of the clips: the one the user chose, or the first that is there."""
+        problem = path_problem(chosen) if chosen else None
+        if problem:
+            raise ManifestError(f"--media: {chosen!r} {problem}")
         folder = self.need(chosen) if chosen else self.need(*places)
-        others = [path for place in places if (path := self.find(place)) and path != folder]
-        return Media(self.root, folder, others)
+        others = [path for place in places if (path := self.find(place)) is not None]
+        return Media(self.root, folder, [p for p in others if p not in (folder, *folder.parents)])
 
 
 def _depth(path: Path) -> int:

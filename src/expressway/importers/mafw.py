@@ -21,6 +21,8 @@ EXPECTED = (
     "Train & Test Set/compound/...  (the same; may be absent)",
     "data/clips/00001.mp4, data/frames/00001/* or data/faces/00001/*",
 )
+# Some lines of the official lists lack a caption.
+FIELDS = ("clip", "label", "Chinese caption", "English caption")
 COMPOUND = (*ELEVEN, *MAFW_MULTIPLE)
 POOLED = (*BASIC, "compound")
 
@@ -76,13 +78,10 @@ def _lists(kind: str) -> Iterator[tuple[str, Place]]:
 
 def _entry(kind: str, places: Sequence[Place], where: str, line: str) -> Entry:
     cells = [cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())]
-    if len(cells) not in (2, 4):
-        raise ManifestError(
-            f"expected a clip and its label, or these, a Chinese and an English caption; "
-            f"found {len(cells)} field(s)"
-        )
+    if len(cells) < 2 or ("\t" not in line and len(cells) > 2):
+        raise ManifestError(f"expected a clip, its label, and captions after tabs; found {line!r}")
     labels = {"emotion": emotion(cells[1])} if kind == "single" else _compound(cells[1])
-    caption = cells[3] if len(cells) == 4 and cells[3] != "-" else ""
+    caption = cells[3] if len(cells) == len(FIELDS) and cells[3] != "-" else ""
     return Entry(Path(cells[0]).stem, where, labels, places, caption)
 
 

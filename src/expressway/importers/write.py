@@ -55,7 +55,8 @@ class Imported:
 def write(name: str, found: Found, shard_size: int) -> Imported:
     """Write or append to ``data/NAME/manifest.csv``, ``splits.csv``, ``config/datasets/NAME.yaml``.
 
-    Rows whose id stands in the manifest already are left as they are.
+    Rows whose id stands in the manifest already stay as they are; only empty labels, targets and
+    captions of theirs are filled in.
 
     Raises:
         ManifestError: all problems at once; nothing has been written then.
@@ -66,6 +67,7 @@ def write(name: str, found: Found, shard_size: int) -> Imported:
     _refuse_odd_paths(found)
     config = _merged_config(name, found, config_path, shard_size)
     header, old = _existing(manifest)
+    old = _filled(old, found)
     known = {row["id"] for row in old}
     new = [row for row in found.rows if row["id"] not in known]
     _hash(name, found.root, new)
@@ -111,6 +113,20 @@ def _existing(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         return [], []
     header, records = read_records(path)
     return header, [record for _, record in records]
+
+
+def _filled(old: Iterable[dict[str, str]], found: Found) -> list[dict[str, str]]:
+    """Return old rows with their empty labels, targets and captions taken from the import."""
+    new = {row["id"]: row for row in found.rows}
+    return [
+        row
+        | {
+            column: value
+            for column, value in new.get(row["id"], {}).items()
+            if column not in COLUMNS and not row.get(column)
+        }
+        for row in old
+    ]
 
 
 def _hash(name: str, root: Path, rows: Iterable[dict[str, str]]) -> None:

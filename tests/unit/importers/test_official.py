@@ -296,3 +296,74 @@ def test_lists_need_their_columns(tmp_path):
     lines(tmp_path / "a/training.csv", ["file,label", "0/0001.jpg,3"])
     with pytest.raises(ManifestError, match="expected subDirectory_filePath and expression"):
         scan("affectnet", tmp_path / "a")
+
+
+def test_parts_that_are_not_there_are_left_out(tmp_path):
+    truth = LAYOUTS["ferplus"](tmp_path / "f")
+    (tmp_path / "f/data/FER2013Train").rename(tmp_path / "away")
+    rest = {i: t for i, t in truth.items() if "Train" not in t.path}
+    check("ferplus", rest, tmp_path / "f")
+    for generate in (LAYOUTS["affectnet"], affectnet_lists):
+        root = tmp_path / generate.__name__
+        truth = generate(root)
+        for path in (root / "train_set", root / "training.csv"):
+            if path.exists():
+                path.rename(tmp_path / f"away-{path.name}")
+        found = scan("affectnet", root)
+        assert {row["id"] for row in found.rows} == {
+            i for i, t in truth.items() if "train" not in t.parts.values()
+        }
+
+
+def test_lines_of_mafw_without_captions(tmp_path):
+    truth = LAYOUTS["mafw"](tmp_path / "m")
+    path = tmp_path / "m/Train & Test Set/single/with_caption/set_1/train.txt"
+    for name in ("00002", "00003"):
+        truth[name].caption = ""
+    for each in (tmp_path / "m/Train & Test Set").rglob("with_caption/*/*.txt"):
+        rows = each.read_text("gbk").splitlines()
+        short = {"00002": 2, "00003": 3}
+        cut = ["\t".join(row.split("\t")[: short.get(row[:5], 4)]) for row in rows]
+        lines(each, cut, "gbk")
+    check("mafw", truth, tmp_path / "m")
+    path.write_text("00001.mp4 happiness and more\n")
+    with pytest.raises(ManifestError, match="line 1: expected a clip, its label, and captions"):
+        scan("mafw", tmp_path / "m")
+
+
+def test_a_later_import_fills_empty_labels_and_keeps_what_stands(tmp_path):
+    LAYOUTS["mafw"](tmp_path / "m")
+    compound = tmp_path / "m/Train & Test Set/compound"
+    compound.rename(tmp_path / "away")
+    write("mafw", scan("mafw", tmp_path / "m"), 256)
+    manifest = Path("data/mafw/manifest.csv")
+    manifest.write_text(manifest.read_text().replace(",happiness,", ",surprise,", 1))
+    before = [clip.id for clip in read("mafw")[1]]
+    (tmp_path / "away").rename(compound)
+    write("mafw", scan("mafw", tmp_path / "m"), 256)
+    _, clips, _ = read("mafw")
+    assert [clip.id for clip in clips[: len(before)]] == before
+    assert clips[0].labels == {"emotion": "surprise"}
+    assert clips[1].labels == {
+        "emotion": "sadness",
+        "compound": "sadness",
+        "basic_or_compound": "sadness",
+    }
+
+
+@pytest.mark.parametrize("media", ["/data", "../elsewhere"])
+def test_media_stays_below_the_root(tmp_path, media):
+    LAYOUTS["dfew"](tmp_path / "dfew")
+    with pytest.raises(ManifestError, match="--media: "):
+        scan("dfew", tmp_path / "dfew", media=media)
+
+
+def test_a_folder_inside_a_folder_of_the_same_name(tmp_path):
+    truth = LAYOUTS["ferv39k"](tmp_path / "f")
+    outer = tmp_path / "f/2_ClipsforFaceCrop"
+    outer.rename(tmp_path / "inner")
+    outer.mkdir()
+    (tmp_path / "inner").rename(outer / outer.name)
+    found = scan("ferv39k", tmp_path / "f")
+    assert {row["path"] for row in found.rows} == {f"{outer.name}/{t.path}" for t in truth.values()}
+    assert not [note for note in found.notes if "--media" in note]
