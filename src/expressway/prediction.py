@@ -150,11 +150,19 @@ def scores(
     )
     found: dict[str, Scored] = {}
     with torch.inference_mode():
-        for batch in in_order(data, spec.batch_size, TEST_EPOCH):
+        for batch in in_order(data, _batch_size(method, stores, spec), TEST_EPOCH):
             values = method.scores(batch.to(device)).float()
             known = method.known_scores(values).tolist()
             found |= zip(batch.ids, map(Scored, values.tolist(), known), strict=True)
     return found
+
+
+def _batch_size(method: Method[Any], stores: ClipStores, spec: PredictSpec) -> int:
+    """Return how many clips to score at once: of clips as images, as many as training held."""
+    held = method.recipe.batch_size
+    if held is None or not any(need.stream for need in stores.needs):
+        return spec.batch_size
+    return max(1, min(spec.batch_size, held // method.recipe.accumulate))
 
 
 def _row(

@@ -163,6 +163,23 @@ def test_tuned_towers_are_saved_and_loaded(world, tmp_path, protocol) -> None:
     assert sum(row["status"] == "ok" for row in read_table(table).to_pylist()) > 8
 
 
+def test_images_are_predicted_in_batches_of_training_s_size(world, tmp_path, monkeypatch) -> None:
+    sizes: dict[str, list[int]] = {"frozen": [], "visual": []}
+    scores = EmoCLIP.scores
+
+    def noted(self: EmoCLIP, batch: Batch) -> torch.Tensor:
+        sizes[self.recipe.tune].append(len(batch))
+        return scores(self, batch)
+
+    monkeypatch.setattr(EmoCLIP, "scores", noted)
+    for tune in sizes:
+        spec = spec_of(world, tune, "zero_shot", epochs=0, batch_size=4)
+        out = training.train(spec, tmp_path / tune, tmp_path / f"state-{tune}")
+        prediction.predict(out, world.predict_spec(), tmp_path / f"{tune}.parquet")
+    # 11 test clips with a face: cached vectors at once, images as many as a training step has
+    assert sizes == {"frozen": [11], "visual": [4, 4, 3]}
+
+
 def test_parameters_are_not_counted_twice(world, tmp_path) -> None:
     def parameters(tune: str) -> dict[str, int]:
         spec = spec_of(world, tune, "zero_shot", epochs=0)
