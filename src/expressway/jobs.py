@@ -318,6 +318,7 @@ def inspect(plan: Plan, dataset: str, clip: str, out: Path | None) -> Path:
 
 
 def _report_dataset(plan: Plan, name: str) -> Any:
+    from expressway.data.overlaps import shared
     from expressway.reporting import ReportDataset
 
     stores = {
@@ -333,6 +334,7 @@ def _report_dataset(plan: Plan, name: str) -> Any:
         truth=[Path(truth_path(data.root, shard)) for shard in data.shards],
         task=max(data.config.labels, key=labelled.__getitem__, default=None),
         folds=_folds(plan, name, next((row.scheme for row in data.splits), "")),
+        overlaps=[str(o) for o in shared(data.clips, data.splits, data.contents, data.root)],
     )
 
 

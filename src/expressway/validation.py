@@ -4,7 +4,7 @@ from pathlib import Path
 
 from expressway import methods, schema
 from expressway.config import validate
-from expressway.data.overlaps import Overlap, alike, exact, looks, shared
+from expressway.data.overlaps import Overlap, alike, looks, shared
 from expressway.datasets import Dataset, shard_path
 from expressway.errors import ConfigError, ExpresswayError, RowFailure
 from expressway.manifest import contained, missing_files
@@ -41,14 +41,10 @@ def overlaps(config: Path, look_alikes: bool = False) -> list[str]:
         f"{dataset.config.splits}: {overlap}"
         for dataset in map(plan.dataset, _used(settings))
         for overlap in [
-            *shared(dataset.clips, dataset.splits, _contents(dataset)),
+            *shared(dataset.clips, dataset.splits, dataset.contents, dataset.root),
             *(_alike(settings, dataset) if look_alikes else []),
         ]
     ]
-
-
-def _contents(dataset: Dataset) -> dict[str, str | None]:
-    return exact(dataset.clips, dataset.contents, dataset.root)
 
 
 def _alike(settings: Settings, dataset: Dataset) -> list[Overlap]:

@@ -50,13 +50,18 @@ class Overlap:
 
 
 def shared(
-    clips: Sequence[Clip], splits: Iterable[SplitRow], contents: Mapping[str, str | None]
+    clips: Sequence[Clip],
+    splits: Iterable[SplitRow],
+    contents: Mapping[str, str | None],
+    root: Path,
 ) -> list[Overlap]:
     """Return which files, recordings and subjects stand in several parts of one split.
 
     Args:
-        contents: path -> what identifies the content of the file or folder.
+        contents: path -> sha256 of the file; of names and sizes for a folder of frames.
+        root: folder that the clips' paths start from.
     """
+    contents = _exact(clips, contents, root)
     values: dict[str, dict[str, Hashable]] = {
         "file(s) with the same content": {c.id: _content(c, contents.get(c.path)) for c in clips},
         "recording(s)": {c.id: c.video or None for c in clips},
@@ -74,17 +79,12 @@ def _content(clip: Clip, sha256: str | None) -> Hashable:
     return (sha256, clip.start, clip.end) if sha256 else None
 
 
-def exact(
+def _exact(
     clips: Iterable[Clip], contents: Mapping[str, str | None], root: Path
-) -> dict[str, str | None]:
-    """Return contents in which folders of frames that look the same are told apart by their bytes.
-
-    Args:
-        contents: path -> sha256 of the file; of names and sizes for a folder of frames.
-        root: folder that the clips' paths start from.
-    """
+) -> Mapping[str, str | None]:
+    """Return contents in which folders that seem the same are told apart by their bytes."""
     folders = {clip.path for clip in clips if clip.kind == "frames"}
-    often = Counter(value for path, value in contents.items() if path in folders)
+    often = Counter(contents.get(path) for path in folders)
     doubtful = [path for path in folders if often[contents.get(path)] > 1]
     read = {path: bytes_digest(root / path) for path in doubtful if (root / path).is_dir()}
     return {**contents, **read}

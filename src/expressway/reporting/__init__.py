@@ -22,6 +22,7 @@ class ReportDataset:
     exist yet is reported as not computed. `truth` are tables of the action units that a renderer
     drew; those that exist are read. `task` is the label that captions should not give away,
     `folds` one mapping per fold, clip id -> train, validation or test, on which that is tried.
+    `overlaps` say in words what the parts of a split have in common.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ReportDataset:
     truth: Sequence[Path] = ()
     task: str | None = None
     folds: Sequence[Mapping[str, str]] = ()
+    overlaps: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

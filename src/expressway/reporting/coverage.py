@@ -75,6 +75,7 @@ class OpenDataset:
         self.stores = {key: Store(found) for key, found in paths.items()}
         self.truth = [path for path in dataset.truth if path.exists()]
         self.task, self.folds = dataset.task, dataset.folds
+        self.overlaps = dataset.overlaps
 
     def first(self, stage: str) -> Store | None:
         """The first non-empty store of a stage, whatever its variant."""

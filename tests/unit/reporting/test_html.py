@@ -50,6 +50,13 @@ def write(world: Any, **changes: Any) -> str:
     return build(world.spec(**changes), world.root / "report").read_text(encoding="utf-8")
 
 
+def test_what_parts_of_a_split_share_is_shown(world: Any) -> None:
+    line = "folds fold1: 2 subject(s) in test and train: p1, p2"
+    assert line not in Page(write(world)).text
+    own = replace(world.dataset(), overlaps=[line])
+    assert line in Page(write(world, datasets=[own])).text
+
+
 def test_the_first_line_says_that_demo_numbers_are_demo_numbers(evaluated: Any) -> None:
     body = write(evaluated).split("<header>")[1]
     assert "These are demo numbers." in body.split("<h1>")[0]
