@@ -1,0 +1,104 @@
+"""Published tables on data sets in their official layouts: which jobs a table needs, and no more.
+
+The clips are noise and the weights are not there: nothing but the plan runs here.
+"""
+
+import shutil
+from collections import Counter
+
+import official_layouts
+import pytest
+import yaml
+from project import ROOT, Project, job_counts
+
+SETS = ("caers", "rafdb", "affectnet", "ferplus", "dfew", "ferv39k", "mafw", "afew")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """A folder with the shipped workflow and tables, and eight imported data sets."""
+    folder = tmp_path_factory.mktemp("tables")
+    for name in ("Snakefile", "workflow", "profiles", "src"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns("datasets"))
+    (folder / "config/config.yaml").write_text("datasets: []\nstages: {}\n")
+    made = Project(folder)
+    for name in SETS:
+        root = folder / "official" / name
+        getattr(official_layouts, name)(root)
+        made.expressway("import", name, "--root", root)
+    return made
+
+
+def planned(project: Project, table: str, *arguments: str) -> tuple[Counter, str]:
+    done = project.snakemake("-n", f"results/tables/{table}.html", *arguments)
+    return Counter(job_counts(done.stdout + done.stderr)), done.stdout + done.stderr
+
+
+def jobs_of(text: str, rule: str) -> list[str]:
+    """Return the wildcards of every job of a rule."""
+    blocks = text.split("\nrule ")
+    return [
+        line.split("wildcards:", 1)[1].strip()
+        for block in blocks
+        if block.startswith(f"{rule}:")
+        for line in block.splitlines()
+        if "wildcards:" in line
+    ]
+
+
+def test_expclip_table2_encodes_once_and_trains_one_head_per_backbone(project) -> None:
+    counts, text = planned(project, "expclip_table2")
+    # eight data sets of one shard, three backbones; AffectNet's two tasks share their images
+    assert counts["visual_features"] == len(SETS) * 3
+    assert counts["teacher_embeddings"] == 1
+    # CLIP and Exp-CLIP for three backbones, trained on CAER-S alone
+    assert counts["train"] == 6
+    assert all("model=clip" in job or "model=expclip" in job for job in jobs_of(text, "train"))
+    # eight test sets for six models; folds are test clips of one prediction
+    assert counts["predict"] == counts["evaluate"] == 8 * 6
+    assert counts["published_table"] == 1
+
+
+def test_other_prompts_add_evaluations_only(project) -> None:
+    first, _ = planned(project, "expclip_table2")
+    both, _ = planned(project, "expclip_table2", "results/tables/expclip_prompts.html")
+    more = both - first
+    assert more["predict"] == more["evaluate"] == 8 * 6 * 4
+    assert set(more) - {"predict", "evaluate"} == {"published_table"}
+
+
+def test_a_new_test_set_trains_nothing(project) -> None:
+    before, _ = planned(project, "expclip_table2")
+    path = project.folder / "config/tables/mine.yaml"
+    mine = {
+        "title": "Mine",
+        "rows": [{"title": "Exp-CLIP", "cells": {"CAER-S": "expclip-b32/caers-test"}}],
+        "evaluations": {
+            "caers-test": {
+                "protocol": "zero_shot",
+                "models": ["expclip-b32"],
+                "dataset": "caers",
+                "prompts": "expclip_3",
+            }
+        },
+    }
+    path.write_text(yaml.safe_dump(mine))
+    try:
+        after, _ = planned(project, "expclip_table2", "results/tables/mine.html")
+    finally:
+        path.unlink()
+    assert dict(after - before) == {"predict": 1, "evaluate": 1, "published_table": 1}
+
+
+def test_every_table_that_ships_can_be_planned(project) -> None:
+    shipped = sorted(path.stem for path in (ROOT / "config/tables").glob("*.yaml"))
+    first, *rest = [name for name in shipped if not name.startswith("expclip")]
+    counts, text = planned(project, first, *(f"results/tables/{name}.html" for name in rest))
+    assert counts["published_table"] == 1 + len(rest)
+    trained = " ".join(jobs_of(text, "train"))
+    for name in (first, *rest):
+        described = yaml.safe_load((ROOT / f"config/tables/{name}.yaml").read_text())
+        cells = [cell for row in described["rows"] for cell in row.get("cells", {}).values()]
+        missing = [cell for cell in cells if f"model={cell.split('/')[0]}," not in trained]
+        assert missing == [], name
