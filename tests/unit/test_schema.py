@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from expressway import manual, schema
+from expressway import manual, methods, schema
+from expressway.config import validate
 from expressway.errors import ConfigError
 from expressway.plan import Plan
+from expressway.reporting import published
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,4 +114,33 @@ def test_cells_and_tables_that_lead_nowhere_are_named(tmp_path, monkeypatch) -> 
 
 
 def test_the_tables_that_ship_fit_together() -> None:
-    schema.catalogue(schema.load(Path("config/config.yaml")))
+    plan = Plan(schema.load(Path("config/config.yaml")))
+    for name, model in plan.catalogue.models.items():
+        method = methods.get(model.method)
+        method.check_protocol(model.protocol)
+        recipe = validate(method.recipe_type, plan.recipe(name), name)
+        # reads the stores that its method needs, and can be told which CLIP to load
+        needed = {
+            need.stage
+            for phase in ("train", "predict")
+            for need in method.stores(recipe, model.protocol, phase)
+            if not need.optional
+        }
+        assert needed <= set(model.stores), name
+        assert plan.backbone(name), name
+    for evaluation in plan.catalogue.evaluations.values():
+        for name in evaluation.models:
+            methods.get(plan.model(name).method).check_protocol(evaluation.protocol)
+        plan.prompt_set(evaluation.prompts)
+
+
+def test_published_numbers_belong_to_tables_and_columns() -> None:
+    for name in schema.table_names():
+        described = schema.table(name)
+        printed = published.read_published(schema.TABLES / "published.csv", name)
+        columns = {column for row in described.rows for column in row.cells}
+        assert {number.column for number in printed} <= columns, name
+        assert {number.metric for number in printed} <= set(described.metrics), name
+        if printed:
+            # at least one row of ours has a number beside it
+            assert {row.title for row in described.rows} & {number.row for number in printed}, name
