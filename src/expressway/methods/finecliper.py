@@ -138,6 +138,9 @@ class FineCLIPER(Method[Recipe]):
         self.fusion = Fusion(
             recipe.fusion, len(recipe.modalities), recipe.fusion_temperature, recipe.first_weight
         )
+        if "captions" not in recipe.modalities:
+            # classification alone is a mean over clips, which micro batches can add up
+            self.loss_over_batch = {}  # type: ignore[misc]
         # saved with the weights: a model keeps the sentences it was trained with, whatever the
         # protocol that it is evaluated under
         self.register_buffer("own_sentences", torch.tensor(context.protocol != "zero_shot"))
