@@ -1,5 +1,6 @@
 # make         install into .venv, run the pipeline on the demo world, say where the report is
 # make test    the same checks that gate every change
+# make test-slurm   the tiny world under a real Slurm of one node (tests/install-system.sh)
 # make bench   the ratios that performance claims rest on
 # make clean   remove what the pipeline made (not .venv)
 SHELL := /bin/bash
@@ -8,7 +9,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test bench clean setup lint schema constraints
+.PHONY: demo test test-slurm bench clean setup lint schema constraints
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -37,6 +38,9 @@ lint: setup
 
 test: lint
 	python -m pytest --durations=10 -ra
+
+test-slurm: setup
+	EXPRESSWAY_REQUIRE_SYSTEM=1 python -m pytest --durations=0 tests/workflow/test_slurm.py
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import yaml
 from project import ROOT
 
@@ -18,6 +19,60 @@ def rules():
 def test_slurm_repeats_nothing_of_default():
     """profiles/default is loaded beside --profile and wins over it."""
     assert set(profile("slurm")) & set(profile("default")) == set()
+
+
+@pytest.fixture(scope="module")
+def parsed():
+    """What Snakemake's own parser makes of both profiles together."""
+    from snakemake.cli import parse_args
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return parse_args(["--profile", "profiles/slurm"])[1]
+
+
+def value(resource, attempt):
+    found = resource
+    if resource.is_evaluable():
+        facts = {"input": None, "threads": 1, "rulename": "", "async_run": None}
+        found = resource.evaluate(wildcards=None, attempt=attempt, **facts)
+    return getattr(found, "value", found)
+
+
+def test_every_key_of_both_profiles_takes_effect(parsed):
+    for name in ("slurm", "default"):
+        for key, wanted in profile(name).items():
+            found = getattr(parsed, key.replace("-", "_"))
+            if key == "set-resources":
+                wanted = {r: {k: str(v) for k, v in given.items()} for r, given in wanted.items()}
+                found = {r: {k: v.raw for k, v in given.items()} for r, given in found.items()}
+                found = {r: {k: str(v) for k, v in given.items()} for r, given in found.items()}
+            elif key == "set-threads":
+                found = {rule: value(given, 1) for rule, given in found.items()}
+            elif key == "groups":
+                wanted = dict(line.split("=") for line in wanted)
+            elif key == "rerun-triggers":
+                wanted, found = set(wanted), {str(trigger) for trigger in found}
+            assert found == wanted, f"profiles/{name}: {key}"
+
+
+def test_every_job_that_is_submitted_asks_for_more_memory_when_it_is_tried_again(parsed):
+    local = {"all", "stores"}
+    for rule in rules() - local:
+        memory = parsed.set_resources[rule]["mem_mb"]
+        first, second = (value(memory, attempt) for attempt in (1, 2))
+        assert second == 2 * first, rule
+
+
+def test_the_lines_marked_edit_take_effect(parsed, tmp_path, monkeypatch):
+    from snakemake.cli import parse_args
+
+    text = (ROOT / "profiles/slurm/config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(re.sub(r"^# (default-|  - )", r"\1", text, flags=re.M))
+    monkeypatch.chdir(ROOT)
+    found = parse_args(["--profile", str(tmp_path)])[1].default_resources
+    assert value(found["slurm_partition"], 1) == "cpu"
+    assert value(found["slurm_account"], 1) == "lab"
 
 
 def test_slurm_names_real_rules():
