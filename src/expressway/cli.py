@@ -269,6 +269,44 @@ def adopt(
 
 
 @app.command()
+def doctor() -> None:
+    """Check machine and folder: ffmpeg, torch, disk, DVC's cache, locks; name the remedies."""
+    from expressway.doctor import examine
+
+    found = list(examine())
+    for finding in found:
+        print(finding)
+    if any(finding.remedy for finding in found):
+        raise ExpresswayError("run what stands behind each problem, then run doctor again")
+
+
+@app.command()
+def fetch(config: ConfigOption = CONFIG) -> None:
+    """Load once all weights that jobs will load, where there is a network (a login node)."""
+    from expressway.fetch import fetch
+
+    for line in fetch(_plan(config)):
+        print(line)
+
+
+@app.command()
+def retry(
+    stage: Annotated[str, typer.Option(help="frames, faces, captions, ...")],
+    status: Annotated[str, typer.Option(help="statuses with commas: timeout,unreadable")],
+    dataset: Annotated[str | None, typer.Option(help="one data set only")] = None,
+    cores: Annotated[int, typer.Option(help="worker processes")] = 1,
+    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Compute failed rows of finished shards again; the others stay as they are."""
+    from expressway.retry import retry
+
+    for line in retry(_plan(config), stage, status.split(","), dataset, cores, gpus):
+        print(line)
+    print("next: snakemake makes what stands on the changed shards")
+
+
+@app.command()
 def schema() -> None:
     """Write config/config.schema.json and the tables of keys in config/README.md anew."""
     from expressway import manual

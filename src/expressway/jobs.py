@@ -43,31 +43,35 @@ def run_stage(
             f"{stage}/{variant} of {dataset}, shard {shard}: code, configuration or manifest "
             "changed after this run was planned; run snakemake again"
         )
-    data = plan.dataset(dataset)
     with devices.claim(gpus) as device:
-        return run(
-            Job(
-                stage=stages.get(stage),
-                config=plan.config(stage, variant),
-                clips=data.rows(shard),
-                root=data.root,
-                inputs=plan.sources(dataset, stage, variant, shard),
-                output=Path(shard_path(dataset, stage, variant, shard)),
-                footer={
-                    "dataset": dataset,
-                    "variant": variant,
-                    "shard": shard,
-                    "fingerprint": plan.fingerprint(dataset, stage, variant),
-                    "rows": plan.rows(dataset, stage, variant, shard),
-                    "program": package_versions(OWN_PACKAGES),
-                },
-                cores=cores,
-                runtime=Runtime(device=device, threads=cores),
-                follow_symlinks=data.config.follow_symlinks,
-                journal=Path(f"state/journal/{dataset}/{stage}/{variant}/{shard}.sqlite"),
-                keys=plan.row_keys(dataset, stage, variant, shard),
-            )
-        )
+        return run(stage_job(plan, (dataset, stage, variant, shard), cores, device))
+
+
+def stage_job(plan: Plan, name: tuple[str, str, str, str], cores: int, device: str) -> Job:
+    """Return the job that makes one shard; ``name``: data set, stage, variant, shard."""
+    dataset, stage, variant, shard = name
+    data = plan.dataset(dataset)
+    return Job(
+        stage=stages.get(stage),
+        config=plan.config(stage, variant),
+        clips=data.rows(shard),
+        root=data.root,
+        inputs=plan.sources(*name),
+        output=Path(shard_path(*name)),
+        footer={
+            "dataset": dataset,
+            "variant": variant,
+            "shard": shard,
+            "fingerprint": plan.fingerprint(dataset, stage, variant),
+            "rows": plan.rows(*name),
+            "program": package_versions(OWN_PACKAGES),
+        },
+        cores=cores,
+        runtime=Runtime(device=device, threads=cores),
+        follow_symlinks=data.config.follow_symlinks,
+        journal=Path(f"state/journal/{dataset}/{stage}/{variant}/{shard}.sqlite"),
+        keys=plan.row_keys(*name),
+    )
 
 
 def cover(plan: Plan, dataset: str, stage: str, variant: str) -> str:

@@ -41,6 +41,10 @@ class Journal:
         value = sink.getvalue().to_pybytes()
         self._database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (key, value))
 
+    def forget(self, key: str) -> None:
+        """Drop a finished row, so that it is computed again."""
+        self._database.execute("DELETE FROM rows WHERE key = ?", (key,))
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()

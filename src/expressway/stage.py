@@ -146,7 +146,7 @@ def run(job: Job) -> Counter[str]:
     counts: Counter[str] = Counter()
     schema = job.stage.schema(job.config)
     with ShardWriter(job.output, schema, footer, images=job.stage.images) as writer:
-        for clip, outcome in zip(job.clips, _outcomes(job), strict=True):
+        for clip, outcome in zip(job.clips, outcomes(job, range(len(job.clips))), strict=True):
             row = {"status": "ok", **outcome, "clip_id": clip.id}
             writer.write(row)
             counts[row["status"]] += 1
@@ -165,28 +165,28 @@ def _progress(job: Job, counts: Counter[str]) -> None:
         print(f"{job.stage.name} {job.output.stem}: {done}/{total} ({states})", file=sys.stderr)
 
 
-def _outcomes(job: Job) -> Iterator[Outcome]:
+def outcomes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
+    """Compute the clips at ``indices``; yield their outcomes in that order."""
     if job.stage.parallel == "processes":
-        return _in_processes(job)
+        return _in_processes(job, indices)
     if job.stage.journal and job.journal is not None:
-        return _journalled(job, job.journal)
-    return _in_batches(job, range(len(job.clips)))
+        return _journalled(job, job.journal, indices)
+    return _in_batches(job, indices)
 
 
-def _journalled(job: Job, path: Path) -> Iterator[Outcome]:
+def _journalled(job: Job, path: Path, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order; rows that an earlier, unfinished job paid for are not repeated."""
     journal = Journal(path, job.stage.schema(job.config))
-    kept = [journal.get(key) for key in job.keys]
-    todo = [index for index, row in enumerate(kept) if row is None]
-    computed = _in_batches(job, todo)
+    kept = {index: journal.get(job.keys[index]) for index in indices}
+    computed = _in_batches(job, [index for index, row in kept.items() if row is None])
     try:
-        for key, row in zip(job.keys, kept, strict=True):
+        for index, row in kept.items():
             if row is not None:
                 yield row
                 continue
             outcome = next(computed)
             if outcome.get("status", "ok") in JOURNALLED:
-                journal.put(key, {"status": "ok", "clip_id": "", **outcome})
+                journal.put(job.keys[index], {"status": "ok", "clip_id": "", **outcome})
             yield outcome
     finally:
         journal.close()
@@ -207,7 +207,7 @@ def _in_batches(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
             yield next(computed) if isinstance(row, Row) else row
 
 
-def _in_processes(job: Job) -> Iterator[Outcome]:
+def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order; a worker that dies or hangs costs the row that it was on."""
     import multiprocessing
 
@@ -215,14 +215,14 @@ def _in_processes(job: Job) -> Iterator[Outcome]:
 
     timeout = getattr(job.config, "timeout_seconds", None)
     context = multiprocessing.get_context("forkserver")
-    workers = max(1, min(job.cores, len(job.clips)))
+    workers = max(1, min(job.cores, len(indices)))
     window = 2 * workers
     waiting: deque[Future[Outcome]] = deque()
     pool = ProcessPool(
         max_workers=workers, initializer=_start_worker, initargs=[job], context=context
     )
     try:
-        for index in range(len(job.clips)):
+        for index in indices:
             waiting.append(pool.schedule(_work, args=[index], timeout=timeout))
             if len(waiting) >= window:
                 yield _result(waiting.popleft(), timeout)
