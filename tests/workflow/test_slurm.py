@@ -140,17 +140,16 @@ def megabytes(job):
     return float(value[:-1]) * {"M": 1, "G": 1024}[value[-1]]
 
 
-def test_a_card_that_is_not_there_fails_with_a_remedy(cluster, project):
+def test_a_card_that_is_not_there_fails_with_a_remedy(cluster, fresh):
     """The profile's own gpu: 1 is scheduled, and torch without CUDA refuses to fall back."""
-    model = project.folder / "results/models/linear/fold1-seed0"
-    (model / "model.safetensors").unlink()
-    driver = submit(project, "--retries", "0", f"{model.relative_to(project.folder)}/model.json")
-    status, said = finish(project, driver)
+    shard = "text_embeddings/captions/00000"
+    driver = submit(fresh, "--retries", "0", f"results/tiny/{shard}.parquet")
+    status, said = finish(fresh, driver)
     assert status == 1, said
     (number,) = SUBMITTED.findall(said)
     job = cluster.show_jobs()[number]
     assert job["TresPerJob"] == "gres:gpu:1"
     assert job["JobState"] == "FAILED"
-    log = (project.folder / "logs/models/linear/fold1-seed0.log").read_text()
+    log = (fresh.folder / f"logs/tiny/{shard}.log").read_text()
     assert "a GPU was asked for, but torch" in log
     assert "ask for no GPU (resources: gpu=0)" in log
