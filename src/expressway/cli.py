@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -113,14 +113,23 @@ def train(
     model: Annotated[str, typer.Argument(help="a model of the configuration")],
     split: Annotated[str, typer.Option(help="split of its scheme")] = "all",
     seed: Annotated[int, typer.Option(help="training seed")] = 0,
-    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    gpus: Annotated[int, typer.Option(help="cards to train on together; 0: the CPU")] = 0,
     cores: Annotated[int, typer.Option(help="threads")] = 1,
+    processes: Annotated[int, typer.Option(help="processes on the CPU")] = 1,
+    nodes: Annotated[int, typer.Option(help="machines; start with srun or torchrun")] = 1,
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed"], typer.Option(help="of the arithmetic; weights are fp32")
+    ] = "32-true",
+    workers: Annotated[
+        int | None, typer.Option(help="processes that read clips; default: from cores")
+    ] = None,
     config: ConfigOption = CONFIG,
 ) -> None:
     """Train one model on one split with one seed; an interrupted training goes on."""
     from expressway import jobs
 
-    print(jobs.train(_plan(config), model, split, seed, gpus, cores))
+    machine = (gpus, cores, processes, nodes, precision, workers)
+    print(jobs.train(_plan(config), model, split, seed, *machine))
 
 
 @app.command()

@@ -4,7 +4,7 @@ import fcntl
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -20,15 +20,25 @@ def claim(gpus: int) -> Iterator[str]:
     Raises:
         SystemicError: a GPU was asked for and this machine offers none.
     """
+    with claim_all(min(gpus, 1)) as found:
+        yield found[0] if found else "cpu"
+
+
+@contextmanager
+def claim_all(gpus: int) -> Iterator[list[str]]:
+    """Yield so many free cards, which stay ours until the block ends.
+
+    Raises:
+        SystemicError: this machine offers fewer.
+    """
     if gpus == 0:
-        yield "cpu"
+        yield []
         return
     cards = _visible_cards()
-    index, lock = _lock_one(cards)
-    try:
-        yield f"cuda:{index}"
-    finally:
-        lock.close()
+    if gpus > cards:
+        raise SystemicError(f"{gpus} GPUs were asked for, but torch sees {cards}")
+    with ExitStack() as held:
+        yield [f"cuda:{index}" for index in _lock(gpus, cards, held)]
 
 
 def _visible_cards() -> int:
@@ -43,14 +53,28 @@ def _visible_cards() -> int:
     return cards
 
 
-def _lock_one(cards: int) -> tuple[int, IO[bytes]]:
-    """Wait until one card is free; the lock files live on this machine, not on a shared disk."""
+def _lock(gpus: int, cards: int, held: ExitStack) -> list[int]:
+    """Wait until enough cards are free; none is held while waiting, so no two jobs block both."""
     while True:
-        for index in range(cards):
-            handle = (Path(tempfile.gettempdir()) / f"expressway-gpu-{index}.lock").open("ab")
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return index, handle
-            except OSError:
-                handle.close()
+        with ExitStack() as tried:
+            found: list[int] = []
+            for index in range(cards):
+                lock = _try_lock(index) if len(found) < gpus else None
+                if lock is not None:
+                    tried.enter_context(lock)
+                    found.append(index)
+            if len(found) == gpus:
+                held.push(tried.pop_all())
+                return found
         time.sleep(POLL_SECONDS)
+
+
+def _try_lock(index: int) -> IO[bytes] | None:
+    """Lock a card's file, which lives on this machine and not on a shared disk."""
+    handle = (Path(tempfile.gettempdir()) / f"expressway-gpu-{index}.lock").open("ab")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        return None
+    return handle

@@ -120,8 +120,8 @@ class Graph(Plan):
     # --- models and evaluations -------------------------------------------------------------
 
     def training_inputs(self, wildcards: Any) -> list[str]:
-        """Return the shard tables that hold the clips of a split."""
-        return _flat(self.training_stores(wildcards.model, wildcards.split))
+        """Return the files that a training run reads."""
+        return self.training_files(wildcards.model, wildcards.split, int(wildcards.seed))
 
     def training_coverage(self, wildcards: Any) -> list[str]:
         """Return the coverage of the stores that a model is trained on."""

@@ -109,15 +109,69 @@ def result_folder(model: str, split: str, seed: int, evaluation: str) -> Path:
     return Path(f"results/evaluations/{model}/{split}-seed{seed}/{evaluation}")
 
 
-def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) -> Path:
-    """Train one model on one split with one seed; return its folder."""
+def train(
+    plan: Plan,
+    model: str,
+    split: str,
+    seed: int,
+    gpus: int,
+    cores: int,
+    processes: int = 1,
+    nodes: int = 1,
+    precision: str = "32-true",
+    workers: int | None = None,
+) -> Path:
+    """Train one model on one split with one seed; return its folder.
+
+    Args:
+        gpus: cards of each machine, one process each; 0: ``processes`` on the CPU.
+        nodes: machines, on each of which srun or torchrun started the processes.
+        workers: of each process, for reading clips; None: what the cores leave over.
+
+    Raises:
+        ConfigError: the model has no such split, or stores are missing that it reads.
+    """
     from expressway import training
+
+    spec = _train_spec(plan, model, split, seed)
+    _check_there(plan, model, split, seed)
+    out = model_folder(model, split, seed)
+    state = Path("state/models") / model / out.name
+    with training.claimed(gpus) as cards:
+        return training.train(
+            spec,
+            out,
+            state,
+            device=cards or ["cpu"] * processes,
+            threads=cores,
+            precision=precision,
+            workers=workers,
+            nodes=nodes,
+        )
+
+
+def _check_there(plan: Plan, model: str, split: str, seed: int) -> None:
+    """Refuse to train before what the run reads is there."""
+    files = plan.training_files(model, split, seed)
+    missing = [file for file in files if not Path(file).exists()]
+    if missing:
+        raise ConfigError(
+            f"{model} on {split}: {len(missing)} of {len(files)} files that it reads are missing "
+            f"({missing[0]}, …); make them, and train, with: snakemake --cores all "
+            f"{model_folder(model, split, seed)}/model.json"
+        )
+
+
+def _train_spec(plan: Plan, model: str, split: str, seed: int) -> Any:
     from expressway.data.specs import TrainSpec
 
+    if split not in plan.splits(model):
+        raise ConfigError(f"{model} has no split {split!r}; known: {', '.join(plan.splits(model))}")
+    start = plan.start_folder(model, split, seed)
     config = plan.model(model)
     data = plan.dataset(config.dataset)
     labels = plan.labels(model, split)
-    spec = TrainSpec(
+    return TrainSpec(
         model=model,
         method=config.method,
         recipe=plan.recipe(model),
@@ -132,15 +186,12 @@ def train(plan: Plan, model: str, split: str, seed: int, gpus: int, cores: int) 
         backbone=plan.backbone(model) or "",
         dataset=config.dataset,
         targets=tuple(config.targets),
+        start=Path(start) if start else None,
         prompts=_prompts(plan, config.prompts, _spoken(labels, config.protocol)),
         prompt_set=config.prompts,
         provenance=_provenance(plan, model),
         fingerprint=plan.model_expectation(model, split),
     )
-    out = model_folder(model, split, seed)
-    state = Path("state/models") / model / out.name
-    with devices.claim(gpus) as device:
-        return training.train(spec, out, state, device=device, threads=cores)
 
 
 def _paths(stores: Mapping[str, list[str]]) -> dict[str, list[Path]]:

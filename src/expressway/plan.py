@@ -1,9 +1,9 @@
 """From the configuration to the models and evaluations there are to make, and what they read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from expressway import schema
 from expressway.backbones import local_files
@@ -16,6 +16,7 @@ from expressway.schema import EvaluationConfig, ModelConfig, Settings
 from expressway.store_plan import StorePlan, weights
 
 UNTRAINED_SPLIT = "all"
+T = TypeVar("T")
 METHODS = Path("config/methods")
 
 
@@ -100,6 +101,37 @@ class Plan(StorePlan):
         data = self.dataset(model.dataset)
         known = data.split(model.scheme, split).known if model.scheme else None
         return tuple(data.config.labels.get(model.task, ())) if known is None else known
+
+    def training_files(self, name: str, split: str, seed: int) -> list[str]:
+        """Return the files that a training run reads: shard tables, and weights to start from."""
+        start = self.start_folder(name, split, seed)
+        stores = self.training_stores(name, split).values()
+        paths = [path for found in stores for path in found]
+        return [*paths, *([f"{start}/model.safetensors"] if start else [])]
+
+    def start_folder(self, name: str, split: str, seed: int) -> str | None:
+        """Return the model folder that a run starts from, None for a start from its seed alone.
+
+        Raises:
+            ConfigError: the other model has no such run, and more than one to choose from.
+        """
+        other = self.model(name).start_from
+        if other is None or other not in self.settings.models:
+            return other
+        chosen = _same_or_only(name, split, self.splits(other), "splits")
+        number = _same_or_only(name, seed, self.model(other).seeds, "seeds")
+        return f"results/models/{other}/{chosen}-seed{number}"
+
+    def start_expectation(self, name: str, split: str) -> str:
+        """Return what the weights that a model starts from are made of."""
+        other = self.model(name).start_from
+        if other is None:
+            return ""
+        if other not in self.settings.models:
+            return digest(weights((f"{other}/model.safetensors",)))
+        return self.model_expectation(
+            other, _same_or_only(name, split, self.splits(other), "splits")
+        )
 
     def training_stores(self, name: str, split: str) -> dict[str, list[str]]:
         """Return stage -> the shard tables that hold the clips of a split."""
@@ -199,7 +231,9 @@ class Plan(StorePlan):
             [c.id, c.labels.get(model.task), members[c.id], [c.targets.get(t) for t in targets]]
             for c in clips
         ]
-        return digest([self.labels(name, split), targets, rows])
+        return digest(
+            [self.labels(name, split), targets, rows, self.start_expectation(name, split)]
+        )
 
     def model_expectation(self, name: str, split: str) -> str:
         """Return what a trained model is made of: fingerprint and row digest."""
@@ -253,6 +287,17 @@ class Plan(StorePlan):
         """Return the coverage files of all stores of a data set."""
         stores = self.stores(dataset)
         return [f"results/{dataset}/{stage}/{variant}/coverage.json" for stage, variant in stores]
+
+
+def _same_or_only(name: str, wanted: T, known: Sequence[T], what: str) -> T:
+    """Return ``wanted`` if it is among the runs of the model that another starts from."""
+    if wanted in known or len(known) == 1:
+        return wanted if wanted in known else known[0]
+    shown = ", ".join(map(str, known))
+    raise ConfigError(
+        f"models.{name}.start_from: that model has the {what} {shown}, and none is {wanted}; "
+        "train it for this one, or for one only"
+    )
 
 
 def _has_truth(clip: Clip, config: EvaluationConfig, model: ModelConfig) -> bool:

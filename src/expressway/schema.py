@@ -45,6 +45,11 @@ class ModelConfig(StrictModel):
         None, description="CLIP of methods that read images; default: the visual features' own"
     )
     prompts: Name | None = Field(None, description="class prompt set, where training uses it")
+    start_from: str | None = Field(
+        None,
+        description="model whose weights it starts from (the run of the same split and seed, else "
+        "the only one), or a folder of imported weights",
+    )
     recipe: dict[str, Any] = Field(
         default_factory=dict, description="changes to config/methods/<method>.yaml"
     )
@@ -308,7 +313,21 @@ def _model_references(settings: Settings) -> list[str]:
             found += _variant(settings, f"models.{name}.stores.{stage}", stage, variant)
         if (model.protocol == "regression") != bool(model.targets):
             found.append(f"models.{name}.targets: regression, and only it, names target columns")
+        found += _start_problems(settings, name)
     return found
+
+
+def _start_problems(settings: Settings, name: str) -> list[str]:
+    """Return what is wrong with where a model starts: no such model, or in the end itself."""
+    where, chain = f"models.{name}.start_from", [name]
+    while (above := settings.models[chain[-1]].start_from) is not None:
+        if above in chain:
+            return [f"{where}: leads back to {above}: {' <- '.join([*chain, above])}"]
+        if above not in settings.models:
+            folder = "/" in above  # of imported weights
+            return [] if folder or len(chain) > 1 else _missing(where, above, settings.models)
+        chain.append(above)
+    return []
 
 
 def _evaluation_references(settings: Settings) -> list[str]:

@@ -25,9 +25,10 @@ rule train:
         mem_mb=4000,
         runtime=720,
         gpu=0,
+        precision="32-true",
     params:
         expect=graph.expected_model,
     shell:
         "python -m expressway train {wildcards.model:q}"
         " --split {wildcards.split:q} --seed {wildcards.seed:q} --cores {threads}"
-        " --gpus {resources.gpu} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --precision {resources.precision:q} > {log:q} 2>&1"

@@ -27,6 +27,7 @@ class TrainSpec:
         stores: stage name -> its shard tables.
         task: label column; ``labels``: the class names that training sees, in order.
         targets: columns of numbers to predict, under the protocol ``regression``.
+        start: model folder whose tensors the run starts from; None: from the seed alone.
         prompts: class name -> its texts (empty where the protocol uses no class text).
         prompt_set: name of the prompt set, for the record.
         provenance: what the stores were made with (stage -> variant and configuration).
@@ -47,6 +48,7 @@ class TrainSpec:
     backbone: str
     dataset: str
     targets: tuple[str, ...] = ()
+    start: Path | None = None
     prompts: Prompts = field(default_factory=dict)
     prompt_set: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -146,6 +146,7 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         refusals: protocol -> why it cannot run it.
         loss_over_batch: protocol -> why the loss of a batch is not the mean over its clips. Such a
             loss calls ``blocks.gather`` on what it compares, and refuses micro batches.
+        inherits: prefixes of the tensors that ``start_from`` may take over; all by default.
         class_texts: whether classes are given by texts, so that any classes can be asked for.
         needs: which stores each phase reads.
     """
@@ -157,6 +158,7 @@ class Method(nn.Module, abc.ABC, Generic[R]):
     protocols: ClassVar[tuple[str, ...]]
     refusals: ClassVar[Mapping[str, str]] = {}
     loss_over_batch: ClassVar[Mapping[str, str]] = {}
+    inherits: ClassVar[tuple[str, ...]] = ("",)
     class_texts: ClassVar[bool] = True
     needs: ClassVar[Mapping[Phase, tuple[Need, ...]]]
     recipe_type: ClassVar[type[Recipe]]

@@ -13,10 +13,11 @@ from expressway import methods
 from expressway.backbones import check_device
 from expressway.data.specs import TrainSpec
 from expressway.training import distributed
+from expressway.training.distributed import claimed
 from expressway.training.run import run
 from expressway.training.runtime import Runtime, device_names
 
-__all__ = ["Runtime", "train"]
+__all__ = ["Runtime", "claimed", "train"]
 
 
 def train(

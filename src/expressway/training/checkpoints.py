@@ -6,6 +6,7 @@ that it has had.
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ def resumable(state: Path, identity: str) -> Kept | None:
     return None
 
 
-def identity(spec: TrainSpec, data: ClipDataset) -> str:
+def identity(spec: TrainSpec, data: ClipDataset, source: Mapping[str, str]) -> str:
     """Identify a run: what would change its weights."""
     facts = {
         "recipe": spec.recipe,
@@ -141,5 +142,6 @@ def identity(spec: TrainSpec, data: ClipDataset) -> str:
         "backbone": spec.backbone,
         "stores": {n.stage: data.stores.footer(n.stage) for n in data.stores.needs},
         "fingerprint": spec.fingerprint,
+        "start": source,
     }
     return digest(facts)

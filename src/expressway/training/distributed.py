@@ -23,6 +23,7 @@ from lightning.pytorch.plugins.environments import (
 )
 from torch.multiprocessing import ProcessExitedException, start_processes
 
+from expressway import devices
 from expressway.errors import ExpresswayError, SystemicError
 from expressway.training.runtime import Runtime
 
@@ -58,13 +59,27 @@ def check(here: Place, runtime: Runtime) -> None:
     """
     if here.world == runtime.world or (not here.launcher and runtime.nodes == 1):
         return
-    devices, nodes = len(runtime.devices), runtime.nodes
+    each, nodes = len(runtime.devices), runtime.nodes
     raise SystemicError(
-        f"{runtime.world} processes were asked for ({devices} devices on each of {nodes} nodes), "
+        f"{runtime.world} processes were asked for ({each} devices on each of {nodes} nodes), "
         f"but {here.world} run{'s' if here.world == 1 else ''} ({here.launcher or 'no launcher'}); "
-        f"start them with: srun --nodes {nodes} --ntasks-per-node {devices}, or "
-        f"torchrun --nnodes {nodes} --nproc-per-node {devices}"
+        f"start them with: srun --nodes {nodes} --ntasks-per-node {each}, or "
+        f"torchrun --nnodes {nodes} --nproc-per-node {each}"
     )
+
+
+@contextmanager
+def claimed(gpus: int) -> Iterator[list[str]]:
+    """Yield the cards of this machine to train on: free ones, or those that a launcher dealt out.
+
+    Raises:
+        SystemicError: this machine offers fewer.
+    """
+    if place().launcher:
+        yield [f"cuda:{index}" for index in range(gpus)]
+        return
+    with devices.claim_all(gpus) as found:
+        yield found
 
 
 def cluster(here: Place) -> ClusterEnvironment:

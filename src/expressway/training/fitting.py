@@ -13,9 +13,8 @@ from torch import distributed
 
 from expressway.data.clips import ClipDataset, in_order, loader
 from expressway.data.samplers import FIRST_EPOCH, EpochSampler, balancing_weights
-from expressway.data.specs import TrainSpec
 from expressway.methods.base import Method
-from expressway.training.checkpoints import Keeper, Kept, identity, resumable
+from expressway.training.checkpoints import Keeper, Kept, resumable
 from expressway.training.distributed import TERMINATED, Place, cluster
 from expressway.training.loop import Loop
 from expressway.training.progress import Progress
@@ -30,7 +29,8 @@ def fit(
     method: Method[Any],
     data: ClipDataset,
     selection: Selection | None,
-    spec: TrainSpec,
+    seed: int,
+    identity: str,
     steps: Steps,
     state: Path,
     runtime: Runtime,
@@ -39,11 +39,11 @@ def fit(
     """Train ``method`` in place from its last checkpoint or from the start; return the history."""
     method.begin(in_order(data, steps.size, FIRST_EPOCH))
     first = here.rank == 0
-    loop = Loop(method, spec.seed, identity(spec, data), steps, selection if first else None)
-    kept = resumable(state, loop.identity)
+    loop = Loop(method, seed, identity, steps, selection if first else None)
+    kept = resumable(state, identity)
     if kept:
         print(f"going on from {kept.path}", flush=True)
-    batches = _batches(method, data, spec, steps, runtime, here, kept)
+    batches = _batches(method, data, seed, steps, runtime, here, kept)
     progress = Progress(state / "log.csv") if first else None
     keeper = Keeper(state, runtime.checkpoint_seconds, progress)
     trainer = _quietly(lambda: _trainer(method.recipe, steps, runtime, here, keeper))
@@ -63,7 +63,7 @@ def fit(
 def _batches(
     method: Method[Any],
     data: ClipDataset,
-    spec: TrainSpec,
+    seed: int,
     steps: Steps,
     runtime: Runtime,
     here: Place,
@@ -71,7 +71,7 @@ def _batches(
 ) -> Any:
     """Return this process's micro batches, in the order of the epoch that comes next."""
     weights = balancing_weights(data.labels) if method.recipe.resample else None
-    sampler = EpochSampler(len(data), spec.seed, weights, here.rank, steps.world, steps.clips)
+    sampler = EpochSampler(len(data), seed, weights, here.rank, steps.world, steps.clips)
     if kept:
         sampler.resume(kept.epoch, kept.batch * steps.micro)
     streamed = any(need.stream for need in data.stores.needs)

@@ -24,6 +24,7 @@ def publish(
     clips: Mapping[str, int],
     history: tuple[Mapping[str, float], ...],
     threshold: float | None = None,
+    source: Mapping[str, str] | None = None,
 ) -> Path:
     """Write weights and card; the card last."""
     from safetensors.torch import save_file
@@ -62,6 +63,7 @@ def publish(
         clips=clips,
         packages=package_versions(PACKAGES),
         fingerprint=spec.fingerprint,
+        source=source or {},
         history=history,
     ).write(out)
     return out

@@ -10,13 +10,14 @@ from expressway.backbones import load as load_backbone
 from expressway.data.samplers import torch_seed
 from expressway.data.specs import TrainSpec
 from expressway.methods.base import Context
-from expressway.training.checkpoints import checkpoints
+from expressway.training.checkpoints import checkpoints, identity
 from expressway.training.data import prepare
 from expressway.training.distributed import only_first_speaks, place
 from expressway.training.fitting import fit
 from expressway.training.progress import told
 from expressway.training.publishing import publish
 from expressway.training.runtime import Runtime
+from expressway.training.start import start
 from expressway.training.steps import Steps
 from expressway.training.threshold import threshold
 
@@ -38,6 +39,7 @@ def _run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime, device: str)
     backbone = load_backbone(spec.backbone, device)
     torch.manual_seed(torch_seed(spec.seed, "start"))
     method = chosen(recipe, _context(spec, backbone))
+    source = start(method, spec.start, backbone) if spec.start else {}
     if chosen.trains_on_class_texts(spec.protocol):
         method.read_prompts(backbone)
     if not chosen.trained:
@@ -46,12 +48,13 @@ def _run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime, device: str)
     data, selection, counts = prepare(method, spec)
     steps = Steps.of(method, len(data), runtime.world)
     print(told(method, spec, len(data), steps, runtime), flush=True)
-    history = fit(method, data, selection, spec, steps, state, runtime, here)
+    name = identity(spec, data, source)
+    history = fit(method, data, selection, spec.seed, name, steps, state, runtime, here)
     if here.rank:
         return
     kept = selection.apply(method, recipe.epochs) if selection else "last epoch"
     limit = threshold(method, data.as_test(), device) if spec.protocol == "open_set" else None
-    publish(method, spec, backbone, out, kept, counts, history, limit)
+    publish(method, spec, backbone, out, kept, counts, history, limit, source)
     for checkpoint in checkpoints(state):
         checkpoint.unlink()
 
