@@ -4,8 +4,8 @@ from pathlib import Path
 
 from expressway.importers import class_schemes, facts, tree
 from expressway.importers.labels import BASIC
-from expressway.importers.layout import Layout, Media
-from expressway.importers.listed import Problems, found, hidden_test
+from expressway.importers.layout import Layout
+from expressway.importers.listed import hidden_test
 from expressway.importers.write import Found
 
 EXPECTED = (
@@ -21,18 +21,14 @@ def scan(root: Path, media: str | None = None) -> Found:
     test, as in all published tables.
 
     Args:
-        media: folder below the root that holds the parts, when not the root or ``AFEW_Face``.
+        media: folder below the root that holds the parts, when not the root or the first in it.
 
     Raises:
         ManifestError: the layout is another one, or a folder is no class.
     """
-    layout = Layout(facts.AFEW.title, root, EXPECTED)
-    problems = Problems()
-    folder = layout.media(media, ("AFEW_Face", ".")).folder
-    entries = tree.entries(layout, folder, problems, ("train", "validation"), hidden_test)
     schemes = {
         "open": class_schemes.hesp("afew", BASIC, "published", ["published"]),
         "without": class_schemes.leave_one_out(BASIC, "published", ["published"]),
     }
-    clips = Media(root, folder)
-    return found(clips, entries, problems, {"emotion": BASIC}, facts.AFEW, schemes)
+    layout = Layout(facts.AFEW.title, root, EXPECTED)
+    return tree.scan(layout, media, {"emotion": BASIC}, facts.AFEW, hidden_test, schemes)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from expressway.errors import ManifestError
-from expressway.importers import facts
+from expressway.importers import facts, tree
 from expressway.importers.labels import BASIC, EIGHT
 from expressway.importers.layout import Layout, read_text
 from expressway.importers.listed import Entry, Problems, found, hidden_test
@@ -19,6 +19,7 @@ ORDER = (
 )
 PARTS = {"train": ("train_set", "training.csv"), "validation": ("val_set", "validation.csv")}
 LISTS = ("Manually_Annotated_file_lists", "Manually_Annotated/file_lists", ".")
+VALIDATION = tuple(f"{place}/validation.csv" for place in LISTS)
 PLACES = (
     "Manually_Annotated_Images",
     "Manually_Annotated/Manually_Annotated_Images",
@@ -28,6 +29,7 @@ EXPECTED = (
     "train_set/images/0.jpg, train_set/annotations/0_exp.npy, val_set/...; or",
     "training.csv and validation.csv  (subDirectory_filePath,...,expression,...)",
     "Manually_Annotated_Images/SUBFOLDER/IMAGE",
+    "or a copy in folders of parts and classes: val/Happiness/*",
 )
 
 
@@ -44,14 +46,16 @@ def scan(root: Path, media: str | None = None) -> Found:
         ManifestError: the layout is another one, or a label cannot be read.
     """
     layout = Layout(facts.AFFECTNET.title, root, EXPECTED)
+    labels = {"emotion": EIGHT, "basic_emotion": BASIC}
     problems = Problems()
     if layout.find("val_set/annotations", "train_set/annotations"):
         lines, clips = list(_annotated(layout)), layout.media(media, (".",))
+    elif layout.find(*VALIDATION) is None and tree.holder(layout):
+        return tree.scan(layout, media, labels, facts.AFFECTNET, hidden_test)
     else:
-        layout.need(*(f"{place}/validation.csv" for place in LISTS))
+        layout.need(*VALIDATION)
         lines, clips = list(_listed(layout)), layout.media(media, PLACES)
     entries = list(problems.entries(lines, _entry))
-    labels = {"emotion": EIGHT, "basic_emotion": BASIC}
     result = found(clips, entries, problems, labels, facts.AFFECTNET)
     left = len(lines) - len(entries)
     note = f"{left} image(s) without one of the eight emotions are left out"

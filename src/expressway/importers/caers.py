@@ -4,8 +4,7 @@ from pathlib import Path
 
 from expressway.importers import facts, tree
 from expressway.importers.labels import BASIC
-from expressway.importers.layout import Layout, Media
-from expressway.importers.listed import Problems, found
+from expressway.importers.layout import Layout
 from expressway.importers.write import Found
 
 EXPECTED = (
@@ -24,7 +23,4 @@ def scan(root: Path, media: str | None = None) -> Found:
         ManifestError: the layout is another one, or a folder is no class.
     """
     layout = Layout(facts.CAERS.title, root, EXPECTED)
-    problems = Problems()
-    clips = layout.media(media, ("CAERS_Face", "CAER-S", "."))
-    entries = tree.entries(layout, clips.folder, problems, ("train", "validation", "test"))
-    return found(Media(root, clips.folder), entries, problems, {"emotion": BASIC}, facts.CAERS)
+    return tree.scan(layout, media, {"emotion": BASIC}, facts.CAERS)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expressway.errors import ManifestError
-from expressway.importers import facts
+from expressway.importers import facts, tree
 from expressway.importers.labels import EIGHT
 from expressway.importers.layout import Layout, read_text
 from expressway.importers.listed import Entry, Problems, found, official
@@ -24,6 +24,7 @@ PARTS = {
 EXPECTED = (
     "fer2013new.csv  (Usage,Image name,neutral,happiness,...,unknown,NF)",
     "data/FER2013Train/fer0000000.png, data/FER2013Valid/*.png, data/FER2013Test/*.png",
+    "or a copy in folders of parts and classes: test/Happiness/*",
 )
 
 
@@ -39,6 +40,8 @@ def scan(root: Path, media: str | None = None) -> Found:
         ManifestError: the layout is another one, or a row has no votes.
     """
     layout = Layout(facts.FERPLUS.title, root, EXPECTED)
+    if layout.find("fer2013new.csv") is None and tree.holder(layout):
+        return tree.scan(layout, media, {"emotion": EIGHT}, facts.FERPLUS)
     problems = Problems()
     path = layout.need("fer2013new.csv")
     clips = layout.media(media, ("data", "."))

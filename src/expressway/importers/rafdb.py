@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from expressway.errors import ManifestError
-from expressway.importers import facts
+from expressway.importers import facts, tree
 from expressway.importers.labels import BASIC, numbered
 from expressway.importers.layout import Layout, read_lines
 from expressway.importers.listed import Entry, Problems, found, official
@@ -16,6 +16,7 @@ PLACES = ("Image/aligned", "basic/Image/aligned", "Image/original", "basic/Image
 EXPECTED = (
     "EmoLabel/list_patition_label.txt  (train_00001.jpg 5)",
     "Image/aligned/train_00001_aligned.jpg",
+    "or a copy in folders of parts and classes: test/Happiness/*",
 )
 
 
@@ -29,6 +30,8 @@ def scan(root: Path, media: str | None = None) -> Found:
         ManifestError: the layout is another one, or a line of the list cannot be read.
     """
     layout = Layout(facts.RAFDB.title, root, EXPECTED)
+    if layout.find(*LISTS) is None and tree.holder(layout):
+        return tree.scan(layout, media, {"emotion": BASIC}, facts.RAFDB)
     problems = Problems()
     lines = read_lines(layout.need(*LISTS))
     clips = layout.media(media, PLACES)

@@ -1,13 +1,20 @@
-"""Folders that tell part and class by their names: ``train/Happy/clip``."""
+"""Folders that tell part and class by their names: ``train/Happy/clip``.
+
+AFEW and CAER-S are shipped so, and so are copies of still images that others have cropped.
+"""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from expressway.errors import ManifestError
+from expressway.importers.facts import Published
 from expressway.importers.labels import folder_emotion
-from expressway.importers.layout import Layout, kind_of, plain, subfolders
-from expressway.importers.listed import Entry, Place, Problems, official
+from expressway.importers.layout import Layout, Media, kind_of, plain, subfolders
+from expressway.importers.listed import Entry, Place, Problems, found, official
+from expressway.importers.write import Found
+from expressway.manifest import ClassScheme
 
 PARTS = {
     "train": "train",
@@ -22,31 +29,43 @@ PARTS = {
 PASSED_OVER = ("aligned",)
 
 
-def entries(
+def scan(
     layout: Layout,
-    folder: Path,
-    problems: Problems,
-    parts: Collection[str],
+    media: str | None,
+    labels: Mapping[str, Sequence[str]],
+    published: Published,
     places: Callable[[str], list[Place]] = official,
-) -> list[Entry]:
-    """Return an entry per clip below ``folder/PART/CLASS``; keys start from ``folder``.
+    class_schemes: Mapping[str, ClassScheme] | None = None,
+) -> Found:
+    """Return the clips in folders ``PART/CLASS`` below the root or one of its folders.
 
     Args:
-        parts: parts that are looked for.
+        media: folder that holds the parts; default: the first that does.
+        labels: label column -> its names; a class becomes a label of each column that has it.
         places: part -> places in split schemes.
 
     Raises:
-        ManifestError: no folder of a part holds a folder with clips.
+        ManifestError: no folder of a part holds a folder of a class, or one is no class.
     """
-    found = [
+    problems = Problems()
+    folder = layout.media(media, ()).folder if media else holder(layout)
+    if folder is None:
+        raise layout.error("no folders train, validation or test")
+    entries = [
         entry
         for sub in subfolders(folder)
-        if (part := part_of(sub.name)) in parts
-        for entry in problems.entries(_clips(folder, sub), partial(_entry, places(part)))
+        if (part := part_of(sub.name))
+        for entry in problems.entries(_clips(folder, sub), partial(_entry, labels, places(part)))
     ]
-    if not found and not problems.lines:
-        raise layout.error(f"no clips in folders of classes in {' or '.join(parts)}", folder)
-    return found
+    if not entries and not problems.lines:
+        raise layout.error("no clips in folders of classes", folder)
+    return found(Media(layout.root, folder), entries, problems, labels, published, class_schemes)
+
+
+def holder(layout: Layout) -> Path | None:
+    """Return the root or the first folder in it that holds folders of parts, or None."""
+    candidates = [layout.root, *subfolders(layout.root)]
+    return next((f for f in candidates if any(part_of(s.name) for s in subfolders(f))), None)
 
 
 def part_of(name: str) -> str:
@@ -64,6 +83,11 @@ def _clips(root: Path, part: Path) -> Iterator[tuple[str, Path]]:
                 yield str(folder), path.relative_to(root)
 
 
-def _entry(places: Sequence[Place], where: str, path: Path) -> Entry:
-    labels = {"emotion": folder_emotion(path.parent.name)}
-    return Entry(path.as_posix(), where, labels, places)
+def _entry(
+    labels: Mapping[str, Sequence[str]], places: Sequence[Place], where: str, path: Path
+) -> Entry:
+    name = folder_emotion(path.parent.name)
+    columns = {task: name for task, names in labels.items() if name in names}
+    if not columns:
+        raise ManifestError(f"class {name} is none of this data set's")
+    return Entry(path.as_posix(), where, columns, places)

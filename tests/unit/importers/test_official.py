@@ -12,6 +12,7 @@ from official_layouts import (
     affectnet_lists,
     frames,
     hesp_lists,
+    image,
     lines,
 )
 
@@ -367,3 +368,27 @@ def test_a_folder_inside_a_folder_of_the_same_name(tmp_path):
     found = scan("ferv39k", tmp_path / "f")
     assert {row["path"] for row in found.rows} == {f"{outer.name}/{t.path}" for t in truth.values()}
     assert not [note for note in found.notes if "--media" in note]
+
+
+@pytest.mark.parametrize("name", ["rafdb", "affectnet", "ferplus"])
+def test_copies_in_folders_of_classes(tmp_path, name):
+    image(tmp_path / "a/SET_Face/test/0_Happiness/x.jpg", 1)
+    image(tmp_path / "a/SET_Face/test/3_Anger/y.jpg", 2)
+    found = scan(name, tmp_path / "a")
+    assert [(row["path"], row["emotion"]) for row in found.rows] == [
+        ("SET_Face/test/0_Happiness/x.jpg", "happiness"),
+        ("SET_Face/test/3_Anger/y.jpg", "anger"),
+    ]
+    assert {(s["split"], s["part"]) for s in found.splits} >= {("official", "test")}
+
+
+def test_numbered_folders_of_classes_are_refused(tmp_path):
+    image(tmp_path / "a/test/1/x.jpg", 1)
+    with pytest.raises(ManifestError, match="class '1' is a number, and data sets number"):
+        scan("rafdb", tmp_path / "a")
+
+
+def test_a_class_that_the_data_set_has_not(tmp_path):
+    image(tmp_path / "a/test/Contempt/x.jpg", 1)
+    with pytest.raises(ManifestError, match="class contempt is none of this data set's"):
+        scan("rafdb", tmp_path / "a")
