@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from expressway import jobs, schema
+from expressway.errors import ConfigError
 from expressway.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -55,3 +56,15 @@ def test_truth_is_looked_for_beside_the_clips(shown: Any) -> None:
     assert [path.as_posix() for path in shown.truth] == [
         f"videos/clips/0000{shard}.truth.parquet" for shard in (0, 1)
     ]
+
+
+def test_training_says_what_is_missing_and_how_to_make_it(shown: Any) -> None:
+    plan = Plan(schema.check(yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text()), "c"))
+    with pytest.raises(ConfigError) as refused:
+        jobs.train(plan, "linear", "fold1", 0, gpus=0, cores=1)
+    told = str(refused.value)
+    assert "1 of 1 files that it reads are missing" in told
+    assert "results/tiny/visual_features/demo/00000.parquet" in told
+    assert "snakemake --cores all results/models/linear/fold1-seed0/model.json" in told
+    with pytest.raises(ConfigError, match="linear has no split 'fold9'; known: fold1"):
+        jobs.train(plan, "linear", "fold9", 0, gpus=0, cores=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import expressway.plan
 from expressway import schema
 from expressway.errors import ConfigError, ManifestError
 from expressway.plan import Plan
@@ -124,3 +125,47 @@ def test_row_keys_change_with_what_a_row_is_made_of(home):
     Path("videos/c1.mp4").write_bytes(b"other")
     after = plan().row_keys("tiny", "captions", "action_units", "00000")
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True]
+
+
+def started(**changes):
+    def change(values):
+        first = {**values["models"]["linear"], **changes}
+        values["models"]["second"] = {**values["models"]["linear"], "start_from": "first"}
+        values["models"]["first"] = first
+
+    return plan(change)
+
+
+def test_a_run_starts_from_the_same_split_and_seed_or_the_only_run(home):
+    p = started(seeds=[0, 1])
+    assert p.start_folder("second", "fold1", 1) == "results/models/first/fold1-seed1"
+    assert p.training_files("second", "fold1", 1)[-1] == (
+        "results/models/first/fold1-seed1/model.safetensors"
+    )
+    assert p.start_folder("first", "fold1", 1) is None
+    whole = started(scheme=None, seeds=[7])
+    assert whole.start_folder("second", "fold1", 1) == "results/models/first/all-seed7"
+    with pytest.raises(ConfigError, match="has the seeds 0, 1, and none is 5"):
+        p.start_folder("second", "fold1", 5)
+
+
+def test_a_model_is_made_of_what_it_starts_from(home):
+    before = started().model_expectation("second", "fold1")
+    assert started().model_expectation("second", "fold1") == before
+    changed = started(recipe={"weight_decay": 0.5})
+    assert changed.model_expectation("second", "fold1") != before
+
+
+def test_imported_weights_count_by_their_content(home):
+    def imported(values):
+        values["models"]["linear"]["start_from"] = "weights/released"
+
+    weights = Path("weights/released/model.safetensors")
+    weights.parent.mkdir(parents=True)
+    found = []
+    for content in (b"one", b"another"):
+        weights.write_bytes(content)
+        expressway.plan.weights.cache_clear()
+        found.append(plan(imported).model_expectation("linear", "fold1"))
+    assert plan(imported).training_files("linear", "fold1", 0)[-1] == str(weights)
+    assert found[0] != found[1]

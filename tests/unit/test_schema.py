@@ -44,6 +44,8 @@ def test_every_key_is_explained():
         (lambda c: c["stages"]["faces"]["mediapipe"].update(frames="natve"), "'native'?"),
         (lambda c: c["models"]["linear"].update(stores={"visual_features": "x"}), "known: demo"),
         (lambda c: c["evaluations"]["names"].update(models=["clp"]), "did you mean 'clip'?"),
+        (lambda c: c["models"]["linear"].update(start_from="emclip"), "did you mean 'emoclip'?"),
+        (lambda c: c["models"]["linear"].update(start_from="linear"), "linear <- linear"),
         (lambda c: c["comparisons"].append({"a": "clip/x", "b": "clip/names"}), "no 'clip/x'"),
         (lambda c: c["prepare"].append("landmark/mediapipe"), "did you mean 'landmarks'?"),
         (lambda c: c.update(modls={}), "unknown key; did you mean 'models'?"),
