@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -22,6 +23,9 @@ from expressway.manifest import (
 )
 from expressway.provenance import HashLedger
 from expressway.store import atomic_path
+
+SPLIT_COLUMNS = ("clip_id", "scheme", "split", "part")
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,12 @@ def write(name: str, found: Found, shard_size: int) -> Imported:
     new = [row for row in found.rows if row["id"] not in known]
     _hash(name, found.root, new)
     columns = _columns(header, [*old, *new], config)
-    _publish(manifest, columns, [*old, *new], lambda path: read_manifest(path, config))
-    if found.splits or splits.is_file():
-        _write_splits(splits, found.splits, manifest, config)
+    with _table(manifest, columns, [*old, *new]) as file:
+        clips = _checked(file, manifest, lambda path: read_manifest(path, config))
+        if config.splits:
+            rows = _merged_splits(splits, found.splits)
+            with _table(splits, SPLIT_COLUMNS, rows) as file:
+                _checked(file, splits, lambda path: read_splits(path, clips))
     _write_config(config_path, config)
     return Imported(len(new), len(old), manifest, splits if config.splits else None, config_path)
 
@@ -146,30 +153,29 @@ def _columns(
     return list(used)
 
 
-def _publish(
-    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]], check: Any
-) -> None:
-    """Write a CSV file that passes its own check before it replaces the old one."""
+@contextmanager
+def _table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Iterator[Path]:
+    """Yield a CSV file that replaces ``path`` if nothing is wrong with it."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), "utf-8", newline="")
-        try:
-            check(temporary)
-        except ManifestError as error:
-            raise ManifestError(str(error).replace(str(temporary), str(path))) from None
+        yield temporary
 
 
-def _write_splits(
-    path: Path, new: Iterable[Mapping[str, str]], manifest: Path, config: DatasetConfig
-) -> None:
-    columns = ["clip_id", "scheme", "split", "part"]
+def _checked(temporary: Path, path: Path, read: Callable[[Path], list[Row]]) -> list[Row]:
+    """Return the rows of a file that is not in place yet; messages name its place."""
+    try:
+        return read(temporary)
+    except ManifestError as error:
+        raise ManifestError(str(error).replace(str(temporary), str(path))) from None
+
+
+def _merged_splits(path: Path, new: Iterable[Mapping[str, str]]) -> Iterable[Mapping[str, str]]:
     _, old = _existing(path)
-    rows = {tuple(row[c] for c in columns): dict(row) for row in [*old, *new]}
-    clips = read_manifest(manifest, config)
-    _publish(path, columns, rows.values(), lambda temporary: read_splits(temporary, clips))
+    return {tuple(row[c] for c in SPLIT_COLUMNS): row for row in [*old, *new]}.values()
 
 
 def _write_config(path: Path, config: DatasetConfig) -> None:

@@ -392,3 +392,15 @@ def test_a_class_that_the_data_set_has_not(tmp_path):
     image(tmp_path / "a/test/Contempt/x.jpg", 1)
     with pytest.raises(ManifestError, match="class contempt is none of this data set's"):
         scan("rafdb", tmp_path / "a")
+
+
+def test_a_split_that_contradicts_the_one_that_stands_writes_nothing(tmp_path):
+    LAYOUTS["caers"](tmp_path / "c", 8)
+    write("caers", scan("caers", tmp_path / "c"), 256)
+    before = {path: path.read_text() for path in Path("data/caers").iterdir()}
+    LAYOUTS["caers"](tmp_path / "c", 12)
+    found = scan("caers", tmp_path / "c")
+    found.splits[0]["part"] = "test" if found.splits[0]["part"] == "train" else "train"
+    with pytest.raises(ManifestError, match="the parts of a split must not overlap"):
+        write("caers", found, 256)
+    assert {path: path.read_text() for path in Path("data/caers").iterdir()} == before
