@@ -63,6 +63,7 @@ class Downstream(VideoMethod[Recipe]):
         "open_set": "it is for numbers and classes that all are known; use linear or arpl",
     }
     loss_over_batch: ClassVar = {"regression": OVER_KNOWN}
+    inherits = ("temporal.", "visual.", "head.0.")
     class_texts = False
     needs: ClassVar = dict.fromkeys(("train", "predict"), (FEATURES, FACES))
     recipe_type = Recipe

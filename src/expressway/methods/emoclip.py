@@ -60,6 +60,7 @@ class EmoCLIP(VideoMethod[Recipe]):
     recipe_type = Recipe
 
     text_tokens: Tensor
+    _classes: Tensor | None = None
 
     def __init__(self, recipe: Recipe, context: Context) -> None:
         super().__init__(recipe, context)
@@ -129,25 +130,29 @@ class EmoCLIP(VideoMethod[Recipe]):
             backbone = required(self.context.backbone, self.name)
             tokens = backbone.tokenize([text for text, _ in self.sentences()])
             self.text_tokens = tokens.to(self.text_features.device)
-            self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Enter training or, with a tuned tower's class vectors computed once, inference."""
-        super().train(mode)
-        if not mode and len(self.text_tokens):
-            with torch.no_grad():
-                self.text_features = self.text(self.text_tokens)
-        return self
+        """Enter training or inference; a tuned tower's class vectors are computed anew."""
+        self._classes = None
+        return super().train(mode)
 
     def encode_clips(self, batch: Batch) -> Tensor:
         """Return (batch, D) unit vectors (section 2, steps 1 to 6)."""
         return functional.normalize(self.video_vectors(batch), dim=-1)
 
     def encode_texts(self) -> Tensor:
-        """Return (classes, D): one unit vector per class, by the tower that is being trained."""
-        if self.training and len(self.text_tokens):
+        """Return (classes, D): one unit vector per class; a tuned tower reads them.
+
+        In inference it does so once.
+        """
+        if not self.reads_texts:
+            return super().encode_texts()
+        if self.training:
             return self.class_vectors(self.text(self.text_tokens))
-        return super().encode_texts()
+        if self._classes is None:
+            with torch.no_grad():
+                self._classes = self.class_vectors(self.text(self.text_tokens))
+        return self._classes
 
     def scores(self, batch: Batch) -> Tensor:
         """Return (batch, classes): exp(s) times the cosines to the class texts (section 2)."""

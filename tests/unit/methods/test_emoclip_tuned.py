@@ -194,11 +194,23 @@ def test_parameters_are_not_counted_twice(world, tmp_path) -> None:
 
 
 def test_class_texts_are_encoded_once_in_inference(world, backbone, monkeypatch) -> None:
-    method = build(backbone, "visual_text", "supervised").eval()
-    monkeypatch.setattr(method.text, "forward", lambda tokens: pytest.fail("encoded again"))
+    method = build(backbone, "visual_text", "supervised")
     batch = batch_of(world, method, training=False)
+    read, forward = [], method.text.forward
+    monkeypatch.setattr(method.text, "forward", lambda tokens: read.append(1) or forward(tokens))
+
+    def scores() -> torch.Tensor:
+        with torch.inference_mode():
+            return method.eval().scores(batch) if method.training else method.scores(batch)
+
+    first = scores()
+    assert torch.equal(scores(), first)
+    assert len(read) == 1
+    method.train()
     with torch.no_grad():
-        assert method.scores(batch).shape == (len(batch), len(LABELS))
+        method.text.transformer.resblocks[0].mlp.c_fc.weight.mul_(3)
+    assert not torch.equal(scores(), first)
+    assert len(read) == 2
 
 
 def test_a_tuned_tower_needs_the_backbone() -> None:
