@@ -40,6 +40,7 @@ SMALL = {
              "step_patch": 0.02, "step_negative": 0.02},
     "expclip": {"teacher_dim": DIM, "epochs": 4, "batch_size": 16, "learning_rate": 0.05},
     "clip": {},
+    "mllm": {},
     "finecliper": {"frames": 4, "heads": 2, "head_dim": 4, "mlp_dim": 8, "epochs": 2,
                    "batch_size": 16, "learning_rate": 0.01, "warmup_epochs": 0,
                    "caption_text": "text_embeddings"},
@@ -114,7 +115,7 @@ def make(folder: Path) -> FeatureWorld:
     random = np.random.default_rng(0)
     directions = random.standard_normal((len(LABELS), DIM))
     features = {c.id: _features(c, directions, random) for c in clips}
-    texts = {c.id: _texts(c, directions, random) for c in clips}
+    texts = {c.id: _texts(c, features[c.id], directions, random) for c in clips}
     teacher = {c.id: _teacher(c, features[c.id], directions) for c in clips}
     pictures = {c.id: _pictures(c, features[c.id]) for c in clips}
     stores = {
@@ -179,7 +180,12 @@ def _features(clip: Clip, directions: np.ndarray, random: np.random.Generator) -
     }
 
 
-def _texts(clip: Clip, directions: np.ndarray, random: np.random.Generator) -> dict[str, Any]:
+def _texts(
+    clip: Clip, features: dict[str, Any], directions: np.ndarray, random: np.random.Generator
+) -> dict[str, Any]:
+    """Vectors of what was said of a clip: nothing of one without a face."""
+    if features["status"] != "ok":
+        return features
     label = LABELS.index(clip.labels.get("emotion", LABELS[0]))
     noise = 0.3 * random.standard_normal((len(clip.captions), DIM))
     return {
@@ -262,7 +268,8 @@ def _write(
     paths = []
     for start in range(0, len(clips), SHARD):
         path = folder / stage / f"{start // SHARD:05d}.parquet"
-        footer = {"stage": stage, "config": {"backbone": backbone}, "fingerprint": "f"}
+        config = {"backbone": backbone, "source": "captions.raw"}
+        footer = {"stage": stage, "config": config, "fingerprint": "f"}
         images = stage in ("faces", "parsing")
         with ShardWriter(path, schema, footer, images=images) as writer:
             for clip in clips[start : start + SHARD]:
