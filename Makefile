@@ -1,6 +1,7 @@
 # make         install into .venv, run the pipeline on the demo world, say where the report is
 # make test    the same checks that gate every change
 # make test-slurm   the tiny world under a real Slurm of one node (tests/install-system.sh)
+# make test-chaos   jobs, training and driver killed a hundred times
 # make bench   the ratios that performance claims rest on
 # make clean   remove what the pipeline made (not .venv)
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slurm bench clean setup lint schema constraints
+.PHONY: demo test test-slurm test-chaos bench clean setup lint schema constraints
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -41,6 +42,9 @@ test: lint
 
 test-slurm: setup
 	EXPRESSWAY_REQUIRE_SYSTEM=1 python -m pytest --durations=0 tests/workflow/test_slurm.py
+
+test-chaos: setup
+	python -m pytest -m chaos -s --durations=0 tests/chaos
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done

@@ -1,8 +1,9 @@
-"""What all tests share: quiet libraries, no network, skips that can be forbidden."""
+"""What all tests share: quiet libraries, no network, forbidden skips, the tiny world."""
 
 import os
 
 import pytest
+from project import CLIPS, SPARE, Project, lay_out
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -20,3 +21,29 @@ def pytest_runtest_makereport(item, call):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"skipped although EXPRESSWAY_REQUIRE_SYSTEM=1: {reason}"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A rendered world: the videos of the tiny data set and a few to add."""
+    from expressway import demo
+
+    folder = tmp_path_factory.mktemp("world") / "world"
+    demo.create(folder, CLIPS + SPARE, 11)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, world):
+    """A project whose whole workflow has run once. Tests work on copies of it."""
+    folder = tmp_path_factory.mktemp("finished") / "project"
+    lay_out(folder, world)
+    project = Project(folder)
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of the finished project, times and records included."""
+    return finished.copy(tmp_path / "project")

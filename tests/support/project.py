@@ -14,7 +14,7 @@ from expressway import stages
 
 ROOT = Path(__file__).parents[2]
 CLIPS, SPARE = 24, 3
-TIMEOUT = 600
+TIMEOUT = 1800
 STAGES = ("frames", "faces", "landmarks", "visual_features", "text_embeddings")
 
 
