@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from expressway import backbones, methods, prediction
+from expressway import backbones, methods, prediction, training
 from expressway.data.cards import ModelCard
 from expressway.errors import ConfigError
 from expressway.methods.base import Context
@@ -118,6 +118,11 @@ def test_a_downstream_release_becomes_a_model_to_start_from(
     assert torch.equal(weights["head.0.weight"], downstream["module.mlp.0.weight"])
     with pytest.raises(ConfigError, match="no last layer"):
         prediction.load(out, card, world.predict_spec("regression"))
+    recipe = {**card.recipe, "epochs": 0}
+    spec = world.train_spec("downstream", "regression", recipe=recipe, start=out)
+    trained = training.train(spec, tmp_path / "trained", tmp_path / "state")
+    ours = load_file(trained / "model.safetensors")
+    assert all(torch.equal(ours[name], value) for name, value in weights.items())
 
 
 def test_a_last_layer_is_left_out_since_its_outputs_have_no_names(

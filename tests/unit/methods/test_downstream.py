@@ -71,22 +71,34 @@ def test_it_learns_classes(world, tmp_path) -> None:
     assert found["metrics"]["unweighted_average_recall"]["value"] > 0.6
 
 
-def test_it_has_the_weights_of_emoclip_and_a_head(world, tmp_path) -> None:
-    recipe = {name: SMALL[name] for name in ("depth", "heads", "head_dim", "mlp_dim")}
-    shared = {**recipe, "frames": 6, "position_rows": 8}
-    out = training.train(
-        world.train_spec("emoclip", recipe={**shared, "epochs": 0}), tmp_path / "e", tmp_path / "s"
-    )
-    theirs = load_file(out / "model.safetensors")
-    ours = load_file(train(world, tmp_path, epochs=0) / "model.safetensors")
-    temporal = {name: value.shape for name, value in theirs.items() if "temporal." in name}
-    assert temporal == {name: ours[name].shape for name in temporal}
-    assert set(ours) - set(temporal) == {
+def test_it_starts_from_a_model_of_emoclip_s(world, tmp_path, capsys) -> None:
+    recipe = {k: v for k, v in SMALL.items() if k not in ("hidden", "epochs")}
+    first = world.train_spec("emoclip", recipe={**recipe, "epochs": 2})
+    source = training.train(first, tmp_path / "emoclip", tmp_path / "first")
+    spec = world.train_spec("downstream", "regression", recipe={**SMALL, "epochs": 0})
+    spec = replace(spec, start=source)
+    out = training.train(spec, tmp_path / "model", tmp_path / "second")
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (source, out))
+    shared = {name for name in theirs if name.startswith("temporal.")}
+    assert all(torch.equal(ours[name], theirs[name]) for name in shared)
+    assert set(ours) - shared == {
         *(f"head.{layer}.{part}" for layer in (0, 2) for part in ("weight", "bias")),
         "centre",
         "spread",
     }
-    assert ModelCard.read(tmp_path / "model").targets == TARGETS
+    assert "not used: logit_scale" in capsys.readouterr().out
+    assert ModelCard.read(out).source["start_from"] == source.as_posix()
+
+
+def test_another_task_keeps_the_hidden_layer_and_measures_its_own_numbers(world, tmp_path) -> None:
+    source = train(world, tmp_path / "a", "supervised")
+    spec = world.train_spec("downstream", "regression", recipe={**SMALL, "epochs": 0})
+    out = training.train(replace(spec, start=source), tmp_path / "b", tmp_path / "state")
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (source, out))
+    assert torch.equal(ours["head.0.weight"], theirs["head.0.weight"])
+    assert ours["head.2.weight"].shape != theirs["head.2.weight"].shape
+    targets = [clip.targets["arousal"] for clip in world.clips if "arousal" in clip.targets]
+    assert min(targets) < float(ours["centre"][1]) < max(targets)
 
 
 def test_the_head_is_the_release_s(world) -> None:
