@@ -101,6 +101,11 @@ class ClipStores:
         readers = self._stores[stage].readers
         return readers[0].footer if readers else {}
 
+    def lacking(self, stage: str) -> int:
+        """Return how many clips are used without a row of an optional store."""
+        store = self._stores[stage]
+        return sum(not store.usable(c) and self.why_not(c) is None for c in store)
+
     def why_not(self, clip_id: str) -> str | None:
         """Return the status of the first needed row that is not usable, None if all are."""
         for need in self.needs:

@@ -1,5 +1,6 @@
 """What FineCLIPER reads of a clip: image streams and a caption (docs/methods/finecliper.md, 4)."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,8 @@ from expressway.data.samplers import Indices
 from expressway.data.segments import middle_segments, random_segments
 from expressway.data.transforms import Augmentation, View
 from expressway.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 IMAGES = ("frames", "parsing", "landmarks")
 FACES = Need("faces", ("valid", "crops"), stream=True)
@@ -39,6 +42,8 @@ def needs(recipe: Any, required: set[str]) -> tuple[Need, ...]:
 def check(recipe: Any, stores: ClipStores) -> None:
     """Refuse modalities without a store, and cues of other crops than those that are read.
 
+    How many clips lack a modality is logged: they are used without it.
+
     Raises:
         ConfigError: names the store.
     """
@@ -58,6 +63,9 @@ def check(recipe: Any, stores: ClipStores) -> None:
                 f"{stage} was made of faces/{made_of}, but the model reads faces/{crops}; "
                 "choose variants that belong together"
             )
+    for need in stores.needs:
+        if need.optional and (lost := stores.lacking(need.stage)):
+            log.warning("%d clips are used without %s", lost, need.stage)
 
 
 def pictures(

@@ -193,7 +193,14 @@ def test_a_modality_needs_its_store(world, backbone) -> None:
     given = {stage: paths for stage, paths in world.stores.items() if stage != "parsing"}
     with pytest.raises(ConfigError, match="finecliper reads the store parsing"):
         method.check_stores(ClipStores(given, method.stores(method.recipe, "supervised", "train")))
+
+
+def test_the_log_tells_how_many_clips_lack_a_modality(world, backbone, caplog) -> None:
+    method = build(backbone)
     method.check_stores(stores_of(world, method))
+    # two more have no face and are not used at all
+    expected = [f"1 clips are used without {name}" for name in ("parsing", "landmarks")]
+    assert caplog.messages == expected
 
 
 def test_cues_of_other_crops_are_refused(world, backbone, monkeypatch) -> None:
