@@ -39,10 +39,10 @@ def test_reasons_for_leaving_a_clip_out(world) -> None:
 
 
 def test_an_optional_store_may_lack_rows(world) -> None:
-    optional = Need("visual_features", ("features",), optional=True)
+    optional = Need("landmarks", ("points",), optional=True)
     stores = ClipStores(world.stores, [optional, Need("text_embeddings", ("texts",))])
-    assert stores.why_not(feature_world.NO_FACE) is None
-    assert set(stores.rows(feature_world.NO_FACE)) == {"text_embeddings"}
+    assert stores.why_not(feature_world.NO_LANDMARKS) is None
+    assert set(stores.rows(feature_world.NO_LANDMARKS)) == {"text_embeddings"}
     absent = Need("captions", ("raw",), optional=True)
     assert ClipStores(world.stores, [FEATURES, absent]).why_not("clip-00") is None
 
