@@ -34,19 +34,19 @@ def by_name(costs: list[estimates.Cost]) -> dict[str, estimates.Cost]:
 
 def test_an_unmeasured_store_takes_the_demos_rate(plan) -> None:
     cost = by_name(estimates.stores(plan))["demo: frames/native"]
-    assert (cost.jobs, cost.done, cost.source) == (4, 0, DEMO)
+    assert (cost.jobs, cost.done, cost.source) == (2, 0, DEMO)
     assert cost.hours == pytest.approx(0.049 * 440 / 3600)
 
 
 def test_finished_shards_set_the_rate_of_the_rest(plan) -> None:
     shard = Path("results/demo/frames/native/00000.parquet")
     shard.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"clip_id": [str(n) for n in range(110)]}), shard)
-    benchmark(Path("logs/benchmarks/demo/frames/native/00000.tsv"), 20.0, "11.0")
+    pq.write_table(pa.table({"clip_id": [str(n) for n in range(220)]}), shard)
+    benchmark(Path("logs/benchmarks/demo/frames/native/00000.tsv"), 20.0, "22.0")
     cost = by_name(estimates.stores(plan))["demo: frames/native"]
-    assert (cost.jobs, cost.done, cost.source) == (4, 1, HERE)
-    assert cost.hours == pytest.approx(0.1 * 330 / 3600)
-    assert cost.gigabytes == pytest.approx(shard.stat().st_size / 110 * 330 / 1e9)
+    assert (cost.jobs, cost.done, cost.source) == (2, 1, HERE)
+    assert cost.hours == pytest.approx(0.1 * 220 / 3600)
+    assert cost.gigabytes == pytest.approx(shard.stat().st_size / 220 * 220 / 1e9)
 
 
 def test_models_nobody_trained_are_not_guessed(plan) -> None:
