@@ -105,6 +105,10 @@ class Graph(Plan):
         """Return all shard tables of a store."""
         return self.store_paths(wildcards.dataset, wildcards.stage, wildcards.variant)
 
+    def stage_folders(self, wildcards: Any) -> list[str]:
+        """Return the folders of all stages of a data set, wanted or not."""
+        return [f"results/{wildcards.dataset}/{stage}" for stage in stages.NAMES]
+
     def allowed_loss(self, wildcards: Any) -> float:
         """Return the share of clips that a store may lose."""
         return self.dataset(wildcards.dataset).config.max_failed_fraction
