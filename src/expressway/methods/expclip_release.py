@@ -8,12 +8,9 @@ import torch
 from torch import Tensor
 
 from expressway import backbones
-from expressway.data.cards import WEIGHTS, ModelCard
 from expressway.errors import ConfigError
-from expressway.methods.emoclip_release import read_state
 from expressway.methods.expclip import RELEASED_PIXELS
-from expressway.provenance import file_digest, package_versions
-from expressway.store import atomic_path
+from expressway.methods.release_files import publish, read_state, some
 
 KEY = "mlp.weight"
 # OpenAI's CLIPs, the only backbones of the release, end at this temperature
@@ -21,9 +18,7 @@ LOGIT_SCALE = math.log(100.0)
 LARGE = (768, "ViT-L-14/openai")
 
 
-def import_release(
-    file: Path, out: Path, backbone: str | None = None, model: str = "expclip-release"
-) -> Path:
+def import_release(file: Path, out: Path, backbone: str | None = None) -> Path:
     """Write a released head as a model folder that evaluations load; return the folder.
 
     The recipe is ``published``, which demands features of unnormalised, squashed pixels.
@@ -35,47 +30,33 @@ def import_release(
     Raises:
         ConfigError: the file is no released head, or it does not fit the backbone.
     """
-    from safetensors.torch import save_file
-
     weight = _head(file)
     rows, width = weight.shape
     named = backbone or _guess(width, file)
     _check_width(width, named, file)
-    with atomic_path(out / WEIGHTS) as temporary:
-        save_file({"projection.weight": weight}, temporary)
-    ModelCard(
-        model=model,
+    return publish(
+        out,
+        {"projection.weight": weight},
+        file,
+        model="expclip-release",
         method="expclip",
         recipe={"published": True, "teacher_dim": rows},
         backbone={"model": named, "sha256": None, "dim": width, "logit_scale": LOGIT_SCALE},
-        labels=(),
         protocol="zero_shot",
-        task=None,
-        dataset=None,
-        split="all",
-        seed=0,
-        selection="released weights",
         parameters={"trainable": weight.numel(), "total": weight.numel() + _tower_size(named)},
         stores={"visual_features": {"backbone": named, **RELEASED_PIXELS}},
-        packages=package_versions(["expressway", "torch"]),
-        source={"file": file.name, "sha256": file_digest(file)},
-    ).write(out)
-    return out
+    )
 
 
 def _head(file: Path) -> Tensor:
     """Return the (T, D) float32 map of a release."""
-    if not file.is_file():
-        raise ConfigError(f"{file}: no such file; expected a released head of Exp-CLIP (.pth)")
-    state = read_state(file)
+    state = read_state(file, "a released head of Exp-CLIP")
     missing = [] if KEY in state else [KEY]
     unexpected = sorted(set(state) - {KEY})
     if missing or unexpected:
-        shown = [", ".join(names[:8]) or "none" for names in (missing, unexpected)]
         raise ConfigError(
-            f"{file}: not a head of Exp-CLIP; missing: {shown[0]}; unexpected: {shown[1]}"
-            f"{f' and {len(unexpected) - 8} more' if len(unexpected) > 8 else ''}; "
-            f"expected the single tensor {KEY}"
+            f"{file}: not a head of Exp-CLIP; missing: {some(missing)}; "
+            f"unexpected: {some(unexpected)}; expected the single tensor {KEY}"
         )
     return _matrix(state, file)
 
