@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import protocol_world
 import pytest
 from report_world import COMPARISON, LOST, World, clip
 
@@ -62,6 +63,27 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(browser: Any, report: Path) -> Iterator[Any]:
     """The report in a fresh context whose console errors and requests fail the test."""
+    yield from opened_page(browser, report)
+
+
+@pytest.fixture(scope="module")
+def protocols(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on open sets, held-out classes and numbers."""
+    root = tmp_path_factory.mktemp("protocols")
+    world = World(root, [clip(i) for i in range(4)])
+    world.write_stores()
+    protocol_world.write_protocols(world)
+    return build(world.spec(), root / "report")
+
+
+@pytest.fixture
+def protocols_page(browser: Any, protocols: Path) -> Iterator[Any]:
+    """That report, likewise."""
+    yield from opened_page(browser, protocols)
+
+
+def opened_page(browser: Any, report: Path) -> Iterator[Any]:
+    """Open a report; afterwards nobody has complained or asked the network."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     opened = context.new_page()
     complaints: list[str] = []
@@ -79,6 +101,30 @@ def page(browser: Any, report: Path) -> Iterator[Any]:
 def test_the_page_never_scrolls_sideways(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1000, 1200])
+def test_no_protocol_scrolls_sideways(protocols_page: Any, width: int) -> None:
+    protocols_page.set_viewport_size({"width": width, "height": 800})
+    assert protocols_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_curves_histograms_and_scatter_plots_are_drawn(protocols_page: Any) -> None:
+    planes = protocols_page.locator("svg.plane")
+    assert planes.count() == 10
+    for plane in planes.all():
+        assert plane.bounding_box()["width"] > 200
+    # three splits and their mean, twice for each of two models
+    assert protocols_page.locator("svg.plane polyline.run").count() == 12
+    assert protocols_page.locator("svg.plane polyline.mean").count() == 4
+    assert protocols_page.locator("svg.plane rect.known").count() > 20
+    assert protocols_page.locator("svg.plane circle.subject").count() == 2 * 2 * 20
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_of_every_protocol_stands_out(protocols_page: Any, scheme: str) -> None:
+    protocols_page.emulate_media(color_scheme=scheme)
+    assert protocols_page.evaluate(CONTRAST) >= 4.5
 
 
 def test_hostile_text_is_shown_and_never_runs(page: Any) -> None:

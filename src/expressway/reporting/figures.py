@@ -1,5 +1,6 @@
 """Small inline SVG figures; colours come from CSS classes, so they follow light, dark and print."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ from expressway.reporting.text import MINUS, visible
 
 # The page forbids style attributes; shades are classes shade-0 … shade-20 in report.css.
 SHADES = 20
-_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _ROW = 50
 _WIDTH = 540
 _MARGIN = 16
@@ -44,11 +44,20 @@ class Axis:
 
     def ticks(self) -> list[float]:
         """Five to nine round numbers inside the axis."""
-        span = self.high - self.low
-        step = next(step for step in _STEPS if span / step <= 9)
-        first = int(self.low / step) - 1
-        found = [round((first + i) * step, 4) for i in range(int(span / step) + 4)]
-        return [tick for tick in found if self.low - 1e-9 <= tick <= self.high + 1e-9]
+        return ticks(self.low, self.high, most=9)
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers between two limits, at equal steps, at most so many steps."""
+    span = high - low
+    size = 10.0 ** math.floor(math.log10(span / most))
+    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= most)
+    digits = max(0, 2 - math.floor(math.log10(step)))
+    found = [
+        round(i * step, digits)
+        for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
+    return [tick for tick in found if low - 1e-9 <= tick <= high + 1e-9]
 
 
 def shade(share: float) -> int:
@@ -86,22 +95,30 @@ def _axis(axis: Axis, height: int) -> Markup:
         ).format(axis.place(tick), bottom, bottom + 18, f"{tick:g}".replace("-", MINUS))
         for tick in axis.ticks()
     )
-    label = Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
-        _WIDTH - _MARGIN, bottom + 42, axis.label
+    # the label makes room for that of the reference
+    crowded = axis.reference is not None and axis.place(axis.reference) > 0.6 * _WIDTH
+    place, anchor = (_MARGIN, "start") if crowded else (_WIDTH - _MARGIN, "end")
+    label = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+        place, bottom + 42, anchor, axis.label
     )
     if axis.reference is None:
         return lines + label
-    place = axis.place(axis.reference)
     mark = Markup(
         '<line class="reference" x1="{0}" x2="{0}" y1="8" y2="{1}"/>'
-        '<text class="tick" x="{0}" y="{2}" text-anchor="middle">{3}</text>'
-    ).format(place, bottom, bottom + 42, axis.reference_label)
+        '<text class="tick" x="{0}" y="{2}" text-anchor="{3}">{4}</text>'
+    ).format(
+        axis.place(axis.reference),
+        bottom,
+        bottom + 42,
+        "end" if axis.place(axis.reference) > 0.9 * _WIDTH else "middle",
+        axis.reference_label,
+    )
     return lines + label + mark
 
 
 def _estimate(axis: Axis, estimate: Estimate, y: int) -> Markup:
     name = Markup('<text class="name" x="{}" y="{}">{}</text>').format(
-        _MARGIN, y - 14, visible(estimate.name, 48)
+        _MARGIN, y - 14, visible(estimate.name, 60)
     )
     dots = Markup("").join(
         Markup('<circle class="run" cx="{}" cy="{}" r="3"/>').format(axis.place(run), y)

@@ -81,7 +81,7 @@ def choose(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool)
     The reference is the row with the highest mean recall; every class gets its turn before any
     gets a second clip, and within a class the hash of the id decides, not the eye.
     """
-    mine = [s for s in summaries if s.facts.get("dataset") == dataset.name and s.confusion.any()]
+    mine = [s for s in summaries if _tells_classes(s) and s.facts.get("dataset") == dataset.name]
     if not mine or not thumbnails:
         return None
     reference = max(mine, key=_score)
@@ -96,6 +96,10 @@ def choose(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool)
         for clips in (right, wrong)
     ]
     return Choice(reference, *strips) if right or wrong else None
+
+
+def _tells_classes(summary: Summary) -> bool:
+    return summary.kind == "classes" and summary.has_confusion
 
 
 def summary_key(summary: Summary) -> tuple[str, str]:

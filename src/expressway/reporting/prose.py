@@ -27,6 +27,8 @@ WORKS = {
     "LLM knowledge transfer. WACV 2025. arXiv 2405.19100.",
     "finecliper": "Chen, Huang, Dong, Zheng and Shao. FineCLIPER: multi-modal fine-grained CLIP "
     "for dynamic facial expression recognition with AdaptERs. ACM MM 2024. arXiv 2407.02157.",
+    "arpl": "Chen, Peng, Wang and Tian. Adversarial reciprocal points learning for open set "
+    "recognition. TPAMI 2022. arXiv 2103.00953.",
     "hesp": "Liu, Huang, Liu, Zhan, Chen and Chen. Open-set video-based facial expression "
     "recognition with human expression-sensitive prompting. ACM MM 2024. arXiv 2404.17100.",
 }
@@ -197,17 +199,29 @@ def _training(card: Mapping[str, Any], summary: Summary) -> str:
     return f"{settings}Selection rule: {rule}."
 
 
+MEASURED = {
+    "classes": "unweighted (UAR) and weighted average recall (WAR), pooled over all test clips",
+    "open_set": "AUROC, OSCR and closed-set accuracy (equal scores counted half), averaged over "
+    "splits into known and unknown classes",
+    "leave_one_out": "the recall of the class left out of training, among all classes, averaged "
+    "over such classes",
+    "regression": "Pearson (PCC) and concordance correlation (CCC), MAE and RMSE, by clip and by "
+    "subject",
+}
+
+
 def _protocol(summaries: Sequence[Summary]) -> list[str]:
     if not summaries:
         return []
     splits = max(len(summary.splits) for summary in summaries)
     seeds = len({m.facts.get("seed") for summary in summaries for m in summary.members})
     several = f" and {seeds} seeds" if seeds > 1 else ""
+    kinds = dict.fromkeys(summary.kind for summary in summaries)
     return [
-        "We report unweighted (UAR) and weighted average recall (WAR) as mean ± sample standard "
-        f"deviation over {splits} test {'splits' if splits > 1 else 'split'}{several}, and pooled "
-        f"over all test clips with 95 % percentile intervals from {count(DRAWS)} bootstrap draws "
-        "over clips and over subjects."
+        f"We report {'; '.join(MEASURED[kind] for kind in kinds)}; each also as mean ± sample "
+        f"standard deviation over {'up to ' if len(kinds) > 1 else ''}{splits} test "
+        f"{'splits' if splits > 1 else 'split'}{several}, with 95 % percentile intervals from "
+        f"{count(DRAWS)} bootstrap draws over clips and over subjects."
     ]
 
 

@@ -29,8 +29,8 @@ SHORT_NAMES = {
     "dtacc": "DTACC",
     "auin": "AUIN",
     "auout": "AUOUT",
-    "held_out_recall": "Recall, held out",
-    "seen_unweighted_average_recall": "UAR, seen",
+    "held_out_recall": "Held-out recall",
+    "seen_unweighted_average_recall": "UAR seen",
     "pearson_correlation": "PCC",
     "concordance_correlation": "CCC",
     "mean_absolute_error": "MAE",
@@ -131,6 +131,13 @@ class Summary:
     def has_confusion(self) -> bool:
         """Whether any clip has both a label and a prediction."""
         return bool(self.confusion.any())
+
+    @property
+    def shown_classes(self) -> list[int]:
+        """Positions in `labels` of the classes that were tested: all, or those left out."""
+        if self.kind == "classes":
+            return list(range(len(self.labels)))
+        return [index for index in range(len(self.labels)) if self.confusion[index].any()]
 
     def class_count(self, index: int) -> int:
         """Number of predicted clips of a class, by its position in `labels`."""
@@ -281,6 +288,11 @@ def as_interval(values: Sequence[float | None] | None) -> Interval | None:
     if not values or values[0] is None or values[1] is None:
         return None
     return float(values[0]), float(values[1])
+
+
+def scaled(interval: Interval | None, scale: float) -> Interval | None:
+    """An interval in the units of an axis."""
+    return None if interval is None else (scale * interval[0], scale * interval[1])
 
 
 def _runs(name: str, member: Evaluation) -> list[float]:
