@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from expressway.errors import ExpresswayError, SystemicError
 from expressway.training.runtime import Runtime
 
 TERMINATED = 143
+# for a checkpoint to reach the disk after another process has stopped
+GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,12 @@ def launch(function: Callable[[], Any], world: int) -> None:
     told = multiprocessing.get_context("spawn").SimpleQueue()
     arguments = (function, world, _free_port(), told)
     started = start_processes(_child, arguments, world, join=False, start_method="spawn")
-    with _sigterm_passed_on(started.pids()):
+    with _sigterm_passed_on(started.pids()) as stopped:
         try:
-            while not started.join():
+            while not started.join(grace_period=GRACE_SECONDS):
                 pass
         except ProcessExitedException as error:
-            if error.exit_code == TERMINATED:
+            if stopped or error.exit_code == TERMINATED:
                 raise SystemExit(TERMINATED) from None
             raise _failure(told, error) from error
 
@@ -154,13 +156,18 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _sigterm_passed_on(processes: list[int]) -> Iterator[None]:
+def _sigterm_passed_on(processes: list[int]) -> Iterator[list[int]]:
+    """Yield a list that is empty until SIGTERM came."""
+    stopped: list[int] = []
+
     def pass_on(number: int, _: Any) -> None:
+        stopped.append(number)
         for process in processes:
-            os.kill(process, number)
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
 
     with sigterm_handler(pass_on):
-        yield
+        yield stopped
 
 
 @contextmanager

@@ -88,8 +88,10 @@ def _complain(kind: type[Exception], folder: Path) -> None:
     time.sleep(600)
 
 
-def _wait_for_sigterm(folder: Path) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(distributed.TERMINATED))
+def _wait_for_sigterm(folder: Path, ready: bool) -> None:
+    """Take SIGTERM as a training does, or be hit by it before training has started."""
+    if ready:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(distributed.TERMINATED))
     (folder / os.environ["RANK"]).touch()
     if os.environ["RANK"] == "0":
         while not (folder / "1").exists():
@@ -103,7 +105,8 @@ def test_an_error_of_one_process_ends_all(tmp_path) -> None:
         distributed.launch(partial(_complain, ConfigError, tmp_path), 2)
 
 
-def test_sigterm_reaches_every_process(tmp_path) -> None:
+@pytest.mark.parametrize("ready", [True, False])
+def test_sigterm_reaches_every_process(tmp_path, ready) -> None:
     with pytest.raises(SystemExit) as stopped:
-        distributed.launch(partial(_wait_for_sigterm, tmp_path), 2)
+        distributed.launch(partial(_wait_for_sigterm, tmp_path, ready), 2)
     assert stopped.value.code == 143
