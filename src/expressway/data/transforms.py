@@ -79,9 +79,7 @@ class View:
         bottom, right = self.top + self.height, self.left + self.width
         cut = turned[..., self.top : bottom, self.left : right]
         if cut.shape[-2:] != size:
-            cut = functional.interpolate(
-                cut.contiguous(), size, mode=mode, antialias=True, align_corners=False
-            )
+            cut = functional.interpolate(cut, size, mode=mode, antialias=True, align_corners=False)
         return (cut.flip(-1) if self.mirrored else cut).contiguous()
 
 
