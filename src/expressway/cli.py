@@ -328,7 +328,7 @@ def schema() -> None:
 
 @app.command()
 def import_weights(
-    method: Annotated[str, typer.Argument(help="emoclip, expclip")],
+    method: Annotated[str, typer.Argument(help="emoclip, downstream, expclip, hesp")],
     file: Annotated[Path, typer.Argument(help="a release's checkpoint (.pth or .safetensors)")],
     out: Annotated[Path, typer.Option(help="model folder to write")],
     backbone: Annotated[

@@ -102,7 +102,7 @@ def load(model: Path, card: ModelCard, spec: PredictSpec, device: str = "cpu") -
         dim=card.backbone["dim"],
         labels=tuple(labels),
         protocol=spec.protocol,
-        prompts=dict(spec.prompts or card.prompts),
+        prompts=dict((chosen.class_texts and spec.prompts) or card.prompts),
         logit_scale=card.backbone["logit_scale"],
         backbone=backbone,
     )

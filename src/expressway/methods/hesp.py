@@ -7,6 +7,7 @@ face that carries the expression. Section numbers are those of docs/methods/hesp
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -157,6 +158,13 @@ class HESP(Method[Recipe]):
     def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
         """The release has one window for all clips, so it reads none of a clip."""
         return (FACES,) if recipe.published else cls.needs[phase]
+
+    @classmethod
+    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
+        """Write the authors' checkpoint as a model folder (section 9)."""
+        from expressway.methods.hesp_release import import_release
+
+        return import_release(file, out, backbone)
 
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
         """Return ``images`` uint8 (frames, 3, height, width) and ``window`` (2,): row, column."""
