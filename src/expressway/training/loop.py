@@ -41,6 +41,7 @@ class Loop(LightningModule):
         self.done = 0
         self._sums: dict[str, Tensor] = {}
         self._waited = self._computed = 0.0
+        self._first = True
         self._clock = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -59,6 +60,7 @@ class Loop(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Tie dropout to (seed, epoch, batch, process); set the step size of this moment."""
         self._waited += self._lap()
+        self._first = True
         mine = f"step {batch_idx}" + (f" of {self.global_rank}" if self.global_rank else "")
         torch.manual_seed(torch_seed(self.seed, mine, self.current_epoch))
         moment = self.current_epoch + batch_idx // self.steps.accumulate / self.steps.count
@@ -77,9 +79,10 @@ class Loop(LightningModule):
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
             raise ExpresswayError(self._not_finite(float(total.detach()), batch, batch_idx))
-        for name, value in terms.items():
+        for name, value in terms.items() if self._first else ():
             before = self._sums.get(name, torch.zeros_like(total))
             self._sums[name] = before.to(total) + value.detach()
+        self._first = False  # a line search asks again within the same step
         return total
 
     def _not_finite(self, value: float, batch: Batch, batch_idx: int) -> str:

@@ -52,6 +52,18 @@ def test_numbers_are_ridge_regression(world, tmp_path) -> None:
         assert abs(bias - reference.intercept_) < 2e-3 * scale
 
 
+def test_the_loss_that_is_told_is_that_of_the_weights(world, tmp_path) -> None:
+    told = [
+        sum(row[term] for term in ("squared_error", "penalty"))
+        for row in ModelCard.read(train(world, tmp_path, "regression")).history
+    ]
+    # one evaluation a round, the one at its start, however often the line search asks
+    assert told == sorted(told, reverse=True)
+    spread = [np.var([c.targets[t] for c in world.clips if t in c.targets]) for t in TARGETS]
+    # zeros at first: half the mean squares, no less than half the variances
+    assert told[0] > 0.9 * sum(spread) / 2 > told[-1]
+
+
 def test_predicted_numbers_are_written_beside_the_true_ones(world, tmp_path) -> None:
     model = train(world, tmp_path, "regression")
     assert ModelCard.read(model).targets == TARGETS
