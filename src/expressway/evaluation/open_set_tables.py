@@ -1,7 +1,7 @@
 """What a predictions table says under the protocol open_set: known or not, and which class."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,7 @@ def measure(found: Openness) -> dict[str, Any]:
         "openness": open_set.openness(known, total),
         "openness_by_share": open_set.openness_by_share(known, total),
         "metrics": {**_with_intervals(found, lack), **_detection(seen, lack)},
+        "missing_counted_as_wrong": _strict(found),
         "upstream": None if lack else _upstream(seen),
         "per_class_recall": metrics.per_class_recall(closed),
         "confusion_matrix": metrics.confusion(closed).tolist(),
@@ -160,15 +161,16 @@ def measure(found: Openness) -> dict[str, Any]:
 
 
 def _with_intervals(found: Openness, lack: str | None) -> dict[str, Any]:
-    estimates = {}
-    for name in METRICS:
-        if name == "accuracy_with_rejection" and found.handled is None:
-            continue
-        estimate = resampling.estimate([group(found, name)])
-        estimates[name] = (
-            estimate if estimate["value"] is not None else metrics.undefined(str(lack))
-        )
-    return estimates
+    estimates = {name: resampling.estimate([group(found, name)]) for name in _names(found)}
+    return {
+        name: one if one["value"] is not None else metrics.undefined(str(lack))
+        for name, one in estimates.items()
+    }
+
+
+def _names(found: Openness) -> list[str]:
+    """Return the metrics that can be computed: rejection needs a threshold."""
+    return [n for n in METRICS if n != "accuracy_with_rejection" or found.handled is not None]
 
 
 def _detection(seen: Openness, lack: str | None) -> dict[str, Any]:
@@ -178,6 +180,21 @@ def _detection(seen: Openness, lack: str | None) -> dict[str, Any]:
         return {name: metrics.undefined(lack) for name in names}
     found = open_set.curve(seen.score[seen.known], seen.score[~seen.known])
     return {name: {"value": open_set.DETECTION[name](found)} for name in names}
+
+
+def _strict(found: Openness) -> dict[str, float | None] | None:
+    """Return the numbers with every clip without a prediction taken for the opposite.
+
+    A lost known clip is wrong and scores lowest, a lost unknown one scores highest.
+    """
+    lost = ~found.predicted
+    if not lost.any():
+        return None
+    worst = np.where(found.known, -np.inf, np.inf)
+    everyone = replace(
+        found, predicted=np.ones_like(lost), score=np.where(lost, worst, found.score)
+    )
+    return {name: resampling.mean_value([group(everyone, name)]) for name in _names(found)}
 
 
 def _upstream(seen: Openness) -> dict[str, float]:

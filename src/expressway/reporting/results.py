@@ -238,7 +238,8 @@ def _measure(kind: Kind, name: str, members: Sequence[Evaluation]) -> Measure:
     if kind.group is not None and kind.parts is not None and name in kind.metrics:
         return _grouped(kind, name, members)
     if name not in RECALLS:
-        return _reported(name, members)
+        found = _reported(name, members)
+        return replace(found, pooled=found.mean, averaged=True)
     runs = tuple(value for member in members for value in _runs(name, member))
     if len(members) == 1:
         return replace(_reported(name, members), runs=runs, strict=_strict(name, members))

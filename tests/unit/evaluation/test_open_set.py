@@ -130,6 +130,11 @@ def test_metrics_of_a_table(write, tmp_path) -> None:
     assert (found["known"], found["unknown"]) == (300, 151)
     assert found["class_counts"] == {"happiness": 300, "anger": 0, "fear": 151, "contempt": 0}
     assert found["openness"] == pytest.approx(open_set.openness(2, 4))
+    strict = found["missing_counted_as_wrong"]
+    # the lost clip was unknown: taken for the most known of all
+    assert strict["auroc"] == pytest.approx(plain * 150 / 151)
+    assert strict["accuracy"] == metrics["accuracy"]["value"]
+    assert strict["accuracy_with_rejection"] == pytest.approx(handled / 451)
     assert found["upstream"]["oscr"] <= metrics["oscr"]["value"]
     assert found["confusion_matrix"][0] == [int(right.sum()), int(300 - right.sum())]
 
