@@ -313,6 +313,8 @@ def _model_references(settings: Settings) -> list[str]:
             found += _variant(settings, f"models.{name}.stores.{stage}", stage, variant)
         if (model.protocol == "regression") != bool(model.targets):
             found.append(f"models.{name}.targets: regression, and only it, names target columns")
+        if model.backbone is None and "visual_features" not in model.stores:
+            found.append(f"models.{name}.backbone: name the CLIP, no visual_features tell it")
         found += _start_problems(settings, name)
     return found
 

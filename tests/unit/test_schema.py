@@ -43,6 +43,10 @@ def test_every_key_is_explained():
     [
         (lambda c: c["stages"]["faces"]["mediapipe"].update(frames="natve"), "'native'?"),
         (lambda c: c["models"]["linear"].update(stores={"visual_features": "x"}), "known: demo"),
+        (
+            lambda c: c["models"]["linear"].update(stores={}),
+            "models.linear.backbone: name the CLIP",
+        ),
         (lambda c: c["evaluations"]["names"].update(models=["clp"]), "did you mean 'clip'?"),
         (lambda c: c["models"]["linear"].update(start_from="emclip"), "did you mean 'emoclip'?"),
         (lambda c: c["models"]["linear"].update(start_from="linear"), "linear <- linear"),
@@ -70,13 +74,14 @@ def with_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **table: Any) ->
         "datasets": ["demo"],
         "stages": {"frames": {"native": {}}},
         "models": {"one": {"method": "clip", "dataset": "demo", "protocol": "zero_shot",
-                           "stores": {"frames": "native"}}},
+                           "stores": {"frames": "native"}, "backbone": "ViT-B-32/openai"}},
         "tables": ["mine"],
     }  # fmt: skip
 
 
 def test_a_table_brings_its_stages_models_and_evaluations(tmp_path, monkeypatch) -> None:
-    two = {"method": "clip", "dataset": "more", "protocol": "zero_shot", "stores": {"frames": "t"}}
+    clip = {"method": "clip", "protocol": "zero_shot", "backbone": "ViT-B-32/openai"}
+    two = {**clip, "dataset": "more", "stores": {"frames": "t"}}
     evaluation = {"protocol": "zero_shot", "models": ["two"], "dataset": "more", "prompts": "names"}
     data = with_table(
         tmp_path,
