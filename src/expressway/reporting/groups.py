@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from expressway.evaluation import regression_tables
+from expressway.evaluation import regression, regression_tables
 from expressway.evaluation.open_set_tables import Openness
 from expressway.evaluation.regression_tables import Numbers
 from expressway.reporting import figures, planes
 from expressway.reporting.planes import Plane
 from expressway.reporting.results import SHORT_NAMES, Measure, Summary, is_share, scaled
-from expressway.reporting.tables import metric_names
+from expressway.reporting.tables import metric_names, number
 from expressway.reporting.text import visible
 
 Array = npt.NDArray[np.float64]
@@ -164,13 +164,15 @@ def _open_set(row: Summary, name: str) -> Iterable[tuple[str, Markup]]:
     apart = [one for one in apart if one.known.any() and not one.known.all()]
     if not apart:
         return
-    for caption, y_label, right in (
-        ("ROC", "true positive rate", False),
-        ("CCR against FPR", "correct classification rate", True),
+    for title, y_label, metric in (
+        ("ROC", "true positive rate", "auroc"),
+        ("CCR against FPR", "correct classification rate", "oscr"),
     ):
         plane = Plane((0, 1), (0, 1), "false positive rate", y_label)
+        right = metric == "oscr"
         runs = [_accepted(one, one.right if right else np.ones(len(one.ids))) for one in apart]
-        yield caption, planes.curves(f"{caption} of {name}", plane, FALSE_RATES, runs)
+        caption = f"{title}: {SHORT_NAMES[metric]} {number(metric, row.measures[metric].mean)}"
+        yield caption, planes.curves(f"{title} of {name}", plane, FALSE_RATES, runs)
     title = f"Scores of known and unknown clips of {name}"
     yield "Scores", planes.histogram(title, *_scores(apart))
 
@@ -215,5 +217,14 @@ def _scatters(row: Summary, name: str) -> Iterable[tuple[str, Markup]]:
             for known in [np.isfinite(one.truth[:, index])]
         )
         if len(clips[0]):
+            numbers = ", ".join(
+                f"{SHORT_NAMES[metric]} {number(metric, _finite(regression.value(metric, *clips)))}"
+                for metric in ("concordance_correlation", "pearson_correlation")
+            )
             title = f"{told}: values predicted by {name} against true ones"
-            yield told, planes.scatter(title, ("true value", "predicted value"), clips, subjects)
+            drawn = planes.scatter(title, ("true value", "predicted value"), clips, subjects)
+            yield f"{told}: {numbers}", drawn
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -124,7 +124,7 @@ def test_comparisons_are_told_in_their_units(protocols: Any) -> None:
 def test_the_page_holds_all_kinds_and_stays_well_formed(protocols: Any) -> None:
     html = build(protocols.spec(), protocols.root / "report").read_text(encoding="utf-8")
     for piece in ("Known and unknown classes", "Classes left out of training", "AUROC", "OSCR",
-                  "openness 18.4", "CCC by subject", "How far two raters agree",
+                  "openness 18.4", "CCC by subject", "ROC: AUROC 87.1", "How far two raters agree",
                   "each class by the model that never saw it", "12 without prediction",
                   "AUROC, OSCR and closed-set accuracy"):  # fmt: skip
         assert piece in html, piece
