@@ -34,14 +34,19 @@ def claim_all(gpus: int) -> Iterator[list[str]]:
     if gpus == 0:
         yield []
         return
-    cards = _visible_cards()
+    cards = visible_cards()
     if gpus > cards:
         raise SystemicError(f"{gpus} GPUs were asked for, but torch sees {cards}")
     with ExitStack() as held:
         yield [f"cuda:{index}" for index in _lock(gpus, cards, held)]
 
 
-def _visible_cards() -> int:
+def visible_cards() -> int:
+    """Return how many cards torch sees.
+
+    Raises:
+        SystemicError: none.
+    """
     import torch
 
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -25,7 +25,7 @@ def test_a_gpu_that_is_not_there():
 
 
 def _hold(cards, entered, release):
-    devices._visible_cards = lambda: cards
+    devices.visible_cards = lambda: cards
     with devices.claim(1) as device:
         entered.put(device)
         release.wait(20)
@@ -51,7 +51,7 @@ def test_a_card_has_one_job_at_a_time(tmp_path, monkeypatch):
 
 def test_several_cards_are_taken_together(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(devices, "_visible_cards", lambda: 3)
+    monkeypatch.setattr(devices, "visible_cards", lambda: 3)
     monkeypatch.setattr(devices, "POLL_SECONDS", 0.01)
     with devices.claim_all(2) as found:
         assert found == ["cuda:0", "cuda:1"]
@@ -68,7 +68,7 @@ def test_several_cards_are_taken_together(tmp_path, monkeypatch):
 
 def test_no_card_is_held_while_waiting_for_others(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(devices, "_visible_cards", lambda: 2)
+    monkeypatch.setattr(devices, "visible_cards", lambda: 2)
     tries = iter(range(3))
 
     def meanwhile(_):

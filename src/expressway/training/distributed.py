@@ -77,11 +77,16 @@ def claimed(gpus: int) -> Iterator[list[str]]:
     Raises:
         SystemicError: this machine offers fewer.
     """
-    if place().launcher:
-        yield [f"cuda:{index}" for index in range(gpus)]
+    if not place().launcher:
+        with devices.claim_all(gpus) as found:
+            yield found
         return
-    with devices.claim_all(gpus) as found:
-        yield found
+    if gpus and devices.visible_cards() < gpus:
+        raise SystemicError(
+            f"this process sees {devices.visible_cards()} of {gpus} cards; let each see all cards "
+            "of its machine (srun --gpus-per-node, not --gpus-per-task)"
+        )
+    yield [f"cuda:{index}" for index in range(gpus)]
 
 
 def cluster(here: Place) -> ClusterEnvironment:

@@ -22,7 +22,6 @@ class Loop(LightningModule):
         history: per epoch the mean loss terms, the step size, and the recall on validation clips.
         times: per epoch the seconds spent waiting for clips and computing. They are no part of
             ``history``, which two runs with the same identity share to the bit.
-        done: clips of the running epoch that all processes have computed.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Loop(LightningModule):
         self.steps, self.selection = steps, selection
         self.history: list[dict[str, float]] = []
         self.times: list[dict[str, float]] = []
-        self.done = 0
         self._sums: dict[str, Tensor] = {}
         self._waited = self._computed = 0.0
         self._first = True
@@ -54,7 +52,7 @@ class Loop(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the epoch before."""
-        self._sums, self.done = {}, 0
+        self._sums = {}
         self._waited = self._computed = 0.0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -95,8 +93,7 @@ class Loop(LightningModule):
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Count the clips and the time."""
-        self.done = (batch_idx + 1) * self.steps.micro * self.steps.world
+        """Take the time of a step."""
         self._computed += self._lap()
 
     def _lap(self) -> float:
@@ -131,7 +128,6 @@ class Loop(LightningModule):
         """Add what a resume must know."""
         checkpoint["expressway"] = {
             "identity": self.identity,
-            "epoch": self.current_epoch,
             "history": self.history,
             "times": self.times,
             "sums": self._sums,

@@ -48,6 +48,19 @@ def test_machines_need_a_launcher(world, tmp_path) -> None:
         training.train(world.train_spec("emoclip"), tmp_path, tmp_path, nodes=2)
 
 
+def test_every_process_must_see_the_cards_of_its_machine(monkeypatch) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("expressway.devices.visible_cards", lambda: 1)
+    with distributed.claimed(1) as found:
+        assert found == ["cuda:0"]
+    with distributed.claimed(0) as found:
+        assert found == []
+    asked = pytest.raises(SystemicError, match="this process sees 1 of 2 cards")
+    with asked, distributed.claimed(2):
+        pass
+
+
 def test_cards_and_cpu_do_not_mix() -> None:
     with pytest.raises(ConfigError, match="cards only, or cpu only"):
         device_names(["cpu", "cuda:0"])

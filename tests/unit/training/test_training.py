@@ -64,9 +64,11 @@ def test_a_resumed_run_ends_with_the_same_weights(world, tmp_path, name, protoco
     ).read_text()
 
 
-def test_reading_processes_change_nothing(world, tmp_path) -> None:
-    spec = world.train_spec("emoclip", recipe={**feature_world.SMALL["emoclip"], "resample": True})
-    training.train(spec, tmp_path / "whole", tmp_path / "state-whole")
+@pytest.mark.parametrize("tune", ["frozen", "visual"])
+def test_reading_processes_change_nothing(world, tmp_path, tune) -> None:
+    recipe = {**feature_world.SMALL["emoclip"], "resample": True, "tune": tune}
+    spec = world.train_spec("emoclip", "supervised", recipe=recipe)
+    training.train(spec, tmp_path / "whole", tmp_path / "state-whole", workers=0)
     # killed in the third epoch: the order of a resumed epoch must not be that of the first
     interrupted(spec, tmp_path / "parts", tmp_path / "state", EmoCLIP, 5, workers=2)
     training.train(spec, tmp_path / "parts", tmp_path / "state", workers=2)
