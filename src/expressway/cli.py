@@ -220,9 +220,9 @@ def table(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Write the results of all evaluations as csv, md, html and tex."""
-    from expressway import jobs
+    from expressway import pages
 
-    for path in jobs.table(_plan(config), name):
+    for path in pages.table(_plan(config), name):
         print(path)
 
 
@@ -235,9 +235,9 @@ def report(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Write the report."""
-    from expressway import jobs
+    from expressway import pages
 
-    print(jobs.report(_plan(config), out, dataset))
+    print(pages.report(_plan(config), out, dataset))
 
 
 @app.command()
@@ -259,9 +259,9 @@ def inspect(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Write the page of one clip: what every stage made of it and every model said."""
-    from expressway import jobs
+    from expressway import pages
 
-    print(jobs.inspect(_plan(config), dataset, clip, out))
+    print(pages.inspect(_plan(config), dataset, clip, out))
 
 
 @app.command()
@@ -354,9 +354,9 @@ def captions_audit(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Write a page of random clips with film strip, raw and refined caption, and the leak audit."""
-    from expressway import jobs
+    from expressway import pages
 
-    print(jobs.audit_captions(_plan(config), dataset, variant, out, clips, seed, task, scheme))
+    print(pages.audit_captions(_plan(config), dataset, variant, out, clips, seed, task, scheme))
 
 
 @demo_app.command("create")

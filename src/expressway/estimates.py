@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from expressway import schema
 from expressway.datasets import shard_path
-from expressway.plan import Plan
+from expressway.plan import Plan, narrowed
 
 RATES = Path(__file__).with_name("rates.csv")
 BENCHMARKS = Path("logs/benchmarks")
@@ -61,30 +60,6 @@ def describe(plan: Plan, table: str | None = None) -> str:
         )
     lines.append("hours are of one core; stages and training that use a GPU take fewer there")
     return "\n".join(lines)
-
-
-def narrowed(plan: Plan, table: str) -> Plan:
-    """Return the plan of one table's models, evaluations and data only."""
-    cells = {result for row in schema.table(table).rows for result in row.cells.values()}
-    pairs = [result.split("/") for result in cells]
-    settings = plan.catalogue
-    models = {name: settings.models[name] for name, _ in sorted(pairs)}
-    evaluations = {name: settings.evaluations[name] for _, name in sorted(pairs)}
-    datasets = {m.dataset for m in models.values()} | {e.dataset for e in evaluations.values()}
-    wanted = {name: [m for m, e in pairs if e == name] for name in evaluations}
-    return Plan(
-        settings.model_copy(
-            update={
-                "datasets": sorted(datasets),
-                "prepare": [],
-                "models": models,
-                "evaluations": {
-                    name: evaluation.model_copy(update={"models": wanted[name]})
-                    for name, evaluation in evaluations.items()
-                },
-            }
-        )
-    )
 
 
 def stores(plan: Plan) -> list[Cost]:

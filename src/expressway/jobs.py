@@ -5,19 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expressway import coverage, devices, schema, stages
+from expressway import coverage, devices, stages
 from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
 from expressway.plan import Plan
 from expressway.provenance import package_versions
 from expressway.stage import Job, Runtime, run
-from expressway.store import write_json
 
 OWN_PACKAGES = ("expressway", "numpy", "pyarrow")
-REPORTED_PACKAGES = (
-    *OWN_PACKAGES,
-    *("torch", "open_clip_torch", "lightning", "mediapipe", "insightface", "av", "snakemake"),
-)
 
 
 def run_stage(
@@ -275,152 +270,3 @@ def compare(plan: Plan, a: str, b: str, out: Path) -> Path:
     ]
     protocols.compare(sides[0], sides[1], out)
     return out
-
-
-TABLES = Path("results/tables")
-
-
-def table(plan: Plan, name: str) -> list[Path]:
-    """Write ``results/tables/NAME.{csv,md,html,tex}``; return the files.
-
-    ``results`` is the table of everything, with ``metrics.json``; the others stand in the
-    configuration's ``tables``.
-    """
-    return _all_results(plan) if name == "results" else _published_table(plan, name)
-
-
-def _published_table(plan: Plan, name: str) -> list[Path]:
-    from expressway.reporting import published
-
-    described = schema.table(name)
-    rows = [
-        (title, {column: [Path(f) for f in folders] for column, folders in cells.items()})
-        for title, cells in plan.table_rows(name)
-    ]
-    spec = published.TableSpec(
-        name=name,
-        title=described.title,
-        source=described.source,
-        metrics=described.metrics,
-        rows=rows,
-        published=schema.TABLES / "published.csv",
-    )
-    return published.write(spec, TABLES)
-
-
-def _all_results(plan: Plan) -> list[Path]:
-    from expressway.reporting import results, tables
-
-    evaluations = [Path(path) for path in plan.all_evaluations()]
-    written = tables.write("results", plan.settings.report.title, evaluations, TABLES)
-    metrics = {
-        f"{row.model}/{row.evaluation}": {m: v.pooled for m, v in row.measures.items()}
-        for row in results.summarise(evaluations)
-    }
-    write_json(TABLES / "metrics.json", metrics)
-    return [*written, TABLES / "metrics.json"]
-
-
-def report(plan: Plan, out: Path, dataset: str | None = None) -> Path:
-    """Write the report on everything, or on what was found in one data set; return the file."""
-    from expressway import reporting
-
-    names = [dataset] if dataset else plan.settings.datasets
-    whole = dataset is None
-    spec = reporting.ReportSpec(
-        title=plan.settings.report.title if whole else f"What was found in {dataset}",
-        demo=any(plan.dataset(name).config.demo_seed is not None for name in names),
-        thumbnails=plan.settings.report.thumbnails,
-        datasets=[_report_dataset(plan, name) for name in names],
-        evaluations=[Path(path) for path in plan.all_evaluations()] if whole else [],
-        models=_cards(plan) if whole else [],
-        comparisons=[Path(path) for path in plan.comparison_paths] if whole else [],
-        benchmarks=_benchmarks(None if whole else dataset),
-        config=plan.settings.model_dump(mode="json"),
-        versions=package_versions(REPORTED_PACKAGES),
-    )
-    return reporting.build(spec, out)
-
-
-def audit_captions(
-    plan: Plan,
-    dataset: str,
-    variant: str,
-    out: Path | None,
-    clips: int,
-    seed: int,
-    task: str,
-    scheme: str,
-) -> Path:
-    """Write the page on which a person checks captions; return the file."""
-    from expressway.reporting.captions_page import AuditSpec, build
-
-    folds = _folds(plan, dataset, scheme)
-    shown, thumbnails = _report_dataset(plan, dataset), plan.settings.report.thumbnails
-    spec = AuditSpec(shown, variant, task, folds, clips, seed, thumbnails)
-    return build(spec, out or Path(f"results/{dataset}/captions/{variant}/audit.html"))
-
-
-def inspect(plan: Plan, dataset: str, clip: str, out: Path | None) -> Path:
-    """Write the page of one clip: what every stage and every model made of it; return the file."""
-    from expressway.reporting import clip_page
-
-    evaluations = [Path(path) for path in plan.all_evaluations()]
-    shown = _report_dataset(plan, dataset)
-    return clip_page.build(
-        shown, clip, evaluations, out or Path(f"results/{dataset}/clips/{clip}.html")
-    )
-
-
-def _report_dataset(plan: Plan, name: str) -> Any:
-    from expressway.data.overlaps import shared
-    from expressway.reporting import ReportDataset
-
-    stores = {
-        (stage, variant): [Path(path) for path in plan.store_paths(name, stage, variant)]
-        for stage, variant in plan.stores(name)
-    }
-    data = plan.dataset(name)
-    labelled = Counter(task for clip in data.clips for task in clip.labels)
-    return ReportDataset(
-        name=name,
-        manifest=data.clips,
-        stores=stores,
-        truth=[Path(truth_path(data.root, shard)) for shard in data.shards],
-        task=max(data.config.labels, key=labelled.__getitem__, default=None),
-        folds=_folds(plan, name, next((row.scheme for row in data.splits), "")),
-        overlaps=[str(o) for o in shared(data.clips, data.splits, data.contents, data.root)],
-    )
-
-
-def _folds(plan: Plan, name: str, scheme: str) -> list[Mapping[str, str]]:
-    """Return one mapping per split of a scheme: clip id -> part."""
-    data = plan.dataset(name)
-    return [data.split(scheme, split).parts for split in data.split_names(scheme)]
-
-
-def _cards(plan: Plan) -> list[Path]:
-    return [
-        Path(f"results/models/{model}/{run}/model.json")
-        for model in plan.settings.models
-        for run in plan.runs(model)
-    ]
-
-
-def _benchmarks(dataset: str | None) -> list[tuple[str, Path]]:
-    """Return (rule, file) of every time that Snakemake took."""
-    root = Path("logs/benchmarks")
-    files = sorted((root / dataset if dataset else root).rglob("*.tsv"))
-    return [(_rule_of(path.relative_to(root)), path) for path in files]
-
-
-def _rule_of(path: Path) -> str:
-    first = path.parts[0]
-    if path.stem == "coverage":
-        return "coverage"
-    if first in ("models", "evaluations", "comparisons"):
-        suffix = " (predict)" if path.name.endswith(".predict.tsv") else ""
-        return {"models": "train", "evaluations": "evaluate", "comparisons": "compare"}[
-            first
-        ] + suffix
-    return path.parts[1] if len(path.parts) > 2 else path.stem

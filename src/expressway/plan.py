@@ -318,3 +318,29 @@ def method_file(method: str) -> dict[str, Any]:
     if set(found.get("reads", {})) != {"train", "predict"} or set(found) - {"reads", "recipe"}:
         raise ConfigError(f"{path}: expected reads: {{train: [...], predict: [...]}} and recipe:")
     return found
+
+
+def narrowed(plan: Plan, table: str) -> Plan:
+    """Return the plan of one table's models, evaluations and data only."""
+    cells = {result for row in schema.table(table).rows for result in row.cells.values()}
+    pairs = [result.split("/") for result in cells]
+    settings = plan.catalogue
+    models = {name: settings.models[name] for name, _ in sorted(pairs)}
+    evaluations = {name: settings.evaluations[name] for _, name in sorted(pairs)}
+    datasets = {m.dataset for m in models.values()} | {e.dataset for e in evaluations.values()}
+    wanted = {name: [m for m, e in pairs if e == name] for name in evaluations}
+    return Plan(
+        settings.model_copy(
+            update={
+                "datasets": sorted(datasets),
+                "prepare": [],
+                "comparisons": [],
+                "tables": [],
+                "models": models,
+                "evaluations": {
+                    name: evaluation.model_copy(update={"models": wanted[name]})
+                    for name, evaluation in evaluations.items()
+                },
+            }
+        )
+    )

@@ -9,7 +9,7 @@ import yaml
 
 from expressway import estimates, schema
 from expressway.estimates import DEMO, HERE, UNKNOWN
-from expressway.plan import Plan
+from expressway.plan import Plan, narrowed
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ def test_a_table_needs_its_own_models_and_stores_only(plan, tmp_path, monkeypatc
     row = {"title": "CLIP", "cells": {"Demo": "clip/names"}}
     (folder / "mine.yaml").write_text(yaml.safe_dump({"title": "Mine", "rows": [row]}))
     monkeypatch.setattr(schema, "TABLES", folder)
-    chosen = estimates.narrowed(plan, "mine")
+    chosen = narrowed(plan, "mine")
     assert list(chosen.settings.models) == ["clip"]
     assert chosen.settings.evaluations["names"].models == ["clip"]
     stores = {f"{stage}/{variant}" for stage, variant in chosen.stores("demo")}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from expressway import jobs, schema
+from expressway import jobs, pages, schema
 from expressway.errors import ConfigError
 from expressway.plan import Plan
 
@@ -44,7 +44,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     Path("manifest.csv").write_text(MANIFEST)
     Path("splits.csv").write_text(SPLITS)
     settings = yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())
-    return jobs._report_dataset(Plan(schema.check(settings, "config.yaml")), "tiny")
+    return pages._report_dataset(Plan(schema.check(settings, "config.yaml")), "tiny")
 
 
 def test_captions_are_judged_on_the_commonest_task_and_the_first_scheme(shown: Any) -> None:

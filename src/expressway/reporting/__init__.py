@@ -7,9 +7,12 @@ and never computes anything that costs more than a bootstrap.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expressway.manifest import Clip
+
+if TYPE_CHECKING:
+    from expressway.reporting.tables import Table
 
 __all__ = ["ReportDataset", "ReportSpec", "build"]
 
@@ -41,7 +44,8 @@ class ReportSpec:
     `evaluations` are folders with predictions.parquet and metrics.json; `models` are
     model.json files; `comparisons` are JSON files of paired tests; `benchmarks` pairs a
     rule's name with one of Snakemake's benchmark tables. `thumbnails` decides whether
-    pictures of faces, which are personal data, enter the file.
+    pictures of faces, which are personal data, enter the file. `table` stands before all
+    else; `pages` are titles and addresses of other pages.
     """
 
     title: str
@@ -54,6 +58,8 @@ class ReportSpec:
     benchmarks: Sequence[tuple[str, Path]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    table: "Table | None" = None
+    pages: Sequence[tuple[str, str]] = ()
 
 
 def build(spec: ReportSpec, out: Path) -> Path:

@@ -7,11 +7,11 @@ where both are there; it is no claim, since data and selection may differ: the c
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expressway.errors import ConfigError
-from expressway.reporting import tables, text
+from expressway.reporting import ReportSpec, build, tables, text
 from expressway.reporting.results import SHORT_NAMES, Measure, Summary, metric_name, summarise
 
 COLUMNS = (
@@ -72,15 +72,17 @@ def _published(path: Path, number: int, line: dict[str, str]) -> Published:
     return Published(line["row"], line["column"], line["metric"], value, **rest)
 
 
-def write(spec: TableSpec, folder: Path) -> list[Path]:
-    """Write ``folder``/NAME.{csv,md,html,tex}; return the paths."""
+def write(spec: TableSpec, report: ReportSpec, folder: Path) -> list[Path]:
+    """Write ``folder``/NAME.{csv,md,html,tex}; return the paths.
+
+    Args:
+        report: what the page shows below the table: the evaluations of its cells.
+    """
     cells = _cells(spec)
-    return tables.save(
-        spec.name,
-        folder,
-        numbers=_numbers(spec, cells),
-        readable=[_readable(spec, cells)],
-    )
+    readable = _readable(spec, cells)
+    written = tables.save(spec.name, folder, numbers=_numbers(spec, cells), readable=[readable])
+    build(replace(report, table=readable), folder / f"{spec.name}.html")
+    return written
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,14 @@ def spec(evaluated: Any, tmp_path: Path, **changes: Any) -> published.TableSpec:
     return published.TableSpec(**{**values, **changes})
 
 
+def written(evaluated: Any, tmp_path: Path) -> list[Path]:
+    return published.write(spec(evaluated, tmp_path), evaluated.spec(), tmp_path / "tables")
+
+
 def test_ours_the_papers_and_the_difference_stand_in_one_row(evaluated, tmp_path) -> None:
-    file, markdown, *_ = published.write(spec(evaluated, tmp_path), tmp_path / "tables")
+    file, markdown, *_ = published.write(
+        spec(evaluated, tmp_path), evaluated.spec(), tmp_path / "tables"
+    )
     with file.open(newline="") as handle:
         rows = {row["row"]: row for row in csv.DictReader(handle)}
     ours = rows["CLIP"]
@@ -48,8 +54,17 @@ def test_ours_the_papers_and_the_difference_stand_in_one_row(evaluated, tmp_path
     assert "somebody, 2024" in text
 
 
+def test_the_page_shows_the_table_first_then_the_evidence(evaluated, tmp_path) -> None:
+    written(evaluated, tmp_path)
+    page = (tmp_path / "tables/mine.html").read_text("utf-8")
+    assert page.index('id="table"') < page.index('id="results"') < page.index('id="confusions"')
+    assert "somebody, 2024" in page
+
+
 def test_rows_that_only_the_paper_has_are_shown_with_their_conditions(evaluated, tmp_path) -> None:
-    file, markdown, *_ = published.write(spec(evaluated, tmp_path), tmp_path / "tables")
+    file, markdown, *_ = published.write(
+        spec(evaluated, tmp_path), evaluated.spec(), tmp_path / "tables"
+    )
     with file.open(newline="") as handle:
         rows = {row["row"]: row for row in csv.DictReader(handle)}
     assert rows["C3D"]["model"] == ""
@@ -64,7 +79,7 @@ def test_a_line_that_is_no_number_is_named(evaluated, tmp_path) -> None:
     made = spec(evaluated, tmp_path)
     made.published.write_text(HEADER + LINES + "mine,CLIP,World,accuracy,n/a,,,,,,\n")
     with pytest.raises(ConfigError, match=r"published\.csv, line 5: value 'n/a' is no number"):
-        published.write(made, tmp_path)
+        published.write(made, evaluated.spec(), tmp_path)
     made.published.write_text("row,value\n")
     with pytest.raises(ConfigError, match="line 1: expected columns table, row"):
-        published.write(made, tmp_path)
+        published.write(made, evaluated.spec(), tmp_path)
