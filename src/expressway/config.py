@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from expressway.errors import ConfigError
 
 MAX_YAML_BYTES = 4 << 20
+MAX_YAML_DEPTH = 50
+MAX_YAML_NODES = 100_000
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -26,14 +28,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file (safe loader, at most 4 MiB).
 
     Raises:
-        ConfigError: the file is missing, too large, not YAML, or not a mapping.
+        ConfigError: the file is missing, too large or too deep, not YAML, or not a mapping.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected a YAML configuration")
     if path.stat().st_size > MAX_YAML_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES >> 20} MiB; not a configuration")
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_SafeLoader)
+        text = path.read_text(encoding="utf-8-sig")
+        _refuse_bombs(path, text)
+        loaded = yaml.load(text, Loader=_SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(loaded, dict):
@@ -42,6 +46,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _refuse_bombs(path: Path, text: str) -> None:
+    """Refuse what is small on disk only: deep nests crash the loader, aliases multiply."""
+    sizes: dict[str | None, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    nodes = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, nodes))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            sizes[anchor] = nodes - before
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[event.anchor] = 1
+        elif isinstance(event, yaml.AliasEvent):
+            # an alias inside what it names is not known yet: it would have no end
+            nodes += sizes.get(event.anchor, MAX_YAML_NODES)
+        nodes += isinstance(event, yaml.NodeEvent)
+        if len(opened) > MAX_YAML_DEPTH or nodes > MAX_YAML_NODES:
+            raise ConfigError(
+                f"{path}: more than {MAX_YAML_DEPTH} levels or, with its aliases written out, "
+                f"{MAX_YAML_NODES:,} values; not a configuration"
+            )
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

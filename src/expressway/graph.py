@@ -5,6 +5,7 @@ change of code, configuration or manifest rows makes exactly the right files sta
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ class Graph(Plan):
     @property
     def table_pattern(self) -> str:
         """Return a pattern that matches the names of all tables."""
-        return "|".join(schema.table_names()) or "none"
+        return "|".join(map(re.escape, schema.table_names())) or "none"
 
     # --- stages -----------------------------------------------------------------------------
 

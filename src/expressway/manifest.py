@@ -3,20 +3,19 @@
 The manifest is the user's file: append-only, since the order of its rows decides the shards.
 """
 
-import csv
-import io
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from expressway.config import StrictModel, nearest
 from expressway.errors import ManifestError, RowFailure
 from expressway.provenance import digest
+from expressway.records import read_records
 
 COLUMNS = ("id", "path", "kind", "video", "start", "end", "subject", "sha256")
 KINDS = ("video", "frames", "image")
@@ -97,71 +96,6 @@ class SplitRow:
     split: str
     part: str
     line: int = 0
-
-
-def read_records(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the column names and the rows (with line numbers) of a CSV or Parquet file as text.
-
-    Raises:
-        ManifestError: the file is missing or its encoding or table form is odd.
-    """
-    if not path.is_file():
-        raise ManifestError(f"{path}: no such file; make it with: expressway import")
-    if path.suffix == ".parquet":
-        table = pq.read_table(path)
-        rows = [{k: _text(v) for k, v in row.items()} for row in table.to_pylist()]
-        return table.column_names, list(enumerate(rows, start=2))
-    return read_csv(path)
-
-
-def read_csv(
-    path: Path, delimiters: str = ","
-) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the column names and the rows (with line numbers) of a UTF-8 CSV file.
-
-    The delimiter is the one of ``delimiters`` that the header holds most often.
-
-    Raises:
-        ManifestError: missing, not UTF-8, not CSV, or a row that does not fit the header.
-    """
-    if not path.is_file():
-        raise ManifestError(f"{path}: no such file")
-    text = decode_utf8(path)
-    delimiter = max(delimiters, key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = [(reader.line_num, _full_row(path, reader.line_num, row)) for row in reader]
-    except csv.Error as error:
-        line = reader.line_num
-        raise ManifestError(f"{path}, line {line}: not readable as CSV: {error}") from error
-    return list(reader.fieldnames or ()), rows
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def decode_utf8(path: Path) -> str:
-    """Return the text of a file.
-
-    Raises:
-        ManifestError: the file is not UTF-8; the message names the line.
-    """
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ManifestError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
-            "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
-        ) from error
-
-
-def _full_row(path: Path, line: int, row: dict[Any, Any]) -> dict[str, str]:
-    if None in row or None in row.values():
-        raise ManifestError(f"{path}, line {line}: the row and the header differ in columns")
-    return {str(key): str(value) for key, value in row.items()}
 
 
 def read_manifest(path: Path, dataset: DatasetConfig) -> list[Clip]:
@@ -308,22 +242,36 @@ def missing_files(clips: Sequence[Clip], root: Path, where: Path) -> list[str]:
 
 
 def contained(root: Path, path: str, follow_symlinks: bool) -> Path:
-    """Return the absolute path of a clip's file.
+    """Return the absolute path of a clip's file or folder of frames.
 
     Raises:
-        RowFailure: the path leads out of the root, by itself or through a link.
+        RowFailure: the path, or a frame in the folder, leads out of the root, by itself or through
+            a link.
     """
     problem = path_problem(path)
     if problem:
         raise RowFailure("invalid", f"path {path!r} {problem}")
     base = root.resolve()
-    resolved = (base / path).resolve()
-    if not follow_symlinks and not resolved.is_relative_to(base):
+    away = None if follow_symlinks else _link_out(base, path)
+    if away:
         raise RowFailure(
             "invalid",
-            f"{path!r} is a link out of the data set's root; set follow_symlinks to accept it",
+            f"{away!r} is a link out of the data set's root; set follow_symlinks to accept it",
         )
     return base / path
+
+
+def _link_out(base: Path, path: str) -> str | None:
+    """Return the path, or that of a file in the folder, whose links lead out of ``base``."""
+    resolved = (base / path).resolve()
+    if not resolved.is_relative_to(base):
+        return path
+    if not resolved.is_dir():
+        return None
+    with os.scandir(resolved) as entries:
+        links = sorted(entry.name for entry in entries if entry.is_symlink())
+    out = (name for name in links if not (resolved / name).resolve().is_relative_to(base))
+    return next((f"{path}/{name}" for name in out), None)
 
 
 def read_splits(path: Path, clips: Sequence[Clip]) -> list[SplitRow]:

@@ -4,10 +4,12 @@
 and run in this process; their shard tables are those of the workflow.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from expressway import stages
 from expressway.config import validate
@@ -19,6 +21,8 @@ from expressway.stage import run as run_stage
 from expressway.store import Store
 
 SHARD = "00000"
+# Servers (host or host:port, commas between) that a model.json may have shown faces to.
+TRUSTED_SERVERS = "EXPRESSWAY_TRUSTED_SERVERS"
 # Fewer clips than these take no time worth telling of.
 TOLD_FROM = 10
 
@@ -113,7 +117,8 @@ def recorded(card: ModelCard, wanted: Sequence[str], where: str) -> dict[str, St
     Imported weights come without a record of stages: theirs have their defaults.
 
     Raises:
-        ConfigError: the record does not fit this program, or one stage has two variants in it.
+        ConfigError: the record does not fit this program, one stage has two variants in it, or it
+            names a server that the user does not.
     """
     found: dict[str, StageConfig] = {}
     waiting: list[tuple[str, str | None]] = [(stage, None) for stage in wanted]
@@ -128,5 +133,22 @@ def recorded(card: ModelCard, wanted: Sequence[str], where: str) -> dict[str, St
                 "the configuration of one of them only, so a file cannot be prepared by it"
             )
         found[name] = validate(stages.get(name).config, facts, f"{where}: stores.{name}")
+        _check_server(found[name], where)
         waiting += found[name].upstream().items()
     return {name: found[name] for name in stages.NAMES if name in found}
+
+
+def _check_server(config: StageConfig, where: str) -> None:
+    """Refuse to show faces and a key to whatever address a model's file names.
+
+    Whoever made the file chose the address and the variable that holds the key.
+    """
+    options = getattr(config, "openai", None)
+    if options is None:
+        return
+    server = urlsplit(options.base_url).netloc
+    if server not in os.environ.get(TRUSTED_SERVERS, "").split(","):
+        raise ConfigError(
+            f"{where}: this model has faces described by {options.base_url}, with the key in "
+            f"{options.key_variable}; if you trust that server, set {TRUSTED_SERVERS}={server}"
+        )

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib import metadata
@@ -118,7 +119,7 @@ class HashLedger:
                 self._known = {}
 
     def sha256(self, path: Path, name: str | None = None) -> str | None:
-        """Return ``content_digest`` of a clip's file or folder, or None when it is missing."""
+        """Return ``content_digest`` of a clip's file or folder; None when there is neither."""
         return self._lookup(path, name or str(path), content_digest)
 
     def weights(self, path: Path) -> str | None:
@@ -158,6 +159,9 @@ def _stamp(path: Path, deep: bool) -> list[int]:
 
 def _size_and_time(path: Path) -> tuple[int, int]:
     status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        # a pipe or device in a data set would never end
+        raise OSError(f"{path} is neither file nor folder")
     return status.st_size, status.st_mtime_ns
 
 

@@ -89,11 +89,20 @@ def _listed(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
 
 def _annotated(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
     """Yield key, part and number of the annotation files of the later release."""
-    import numpy as np
-
     for part, (folder, _) in PARTS.items():
         annotations = layout.find(f"{folder}/annotations")
         for path in sorted(annotations.glob("*_exp.npy")) if annotations else ():
-            number = str(np.load(path, allow_pickle=False).item()).removesuffix(".0")
             key = f"{folder}/images/{path.name.removesuffix('_exp.npy')}"
-            yield str(path), (key, part, number)
+            yield str(path), (key, part, _number(path))
+
+
+def _number(path: Path) -> str:
+    """Return the number in an annotation file; nothing in the file is run or unpacked."""
+    import numpy as np
+
+    try:
+        # mapped, since a header may promise more than the file holds
+        value = np.load(path, mmap_mode="r", allow_pickle=False)
+        return str(value.item()).removesuffix(".0")
+    except (OSError, ValueError, EOFError) as error:
+        raise ManifestError(f"{path}: expected one number in NumPy's format: {error}") from error

@@ -5,7 +5,8 @@ from pathlib import Path
 from expressway.errors import ManifestError
 from expressway.importers.folder import clip_id, segments
 from expressway.importers.write import Found
-from expressway.manifest import CAPTION_PATTERN, COLUMNS, read_csv
+from expressway.manifest import CAPTION_PATTERN, COLUMNS
+from expressway.records import read_csv
 
 DELIMITERS = ",;\t"
 SPLIT_COLUMNS = ("scheme", "split", "part")

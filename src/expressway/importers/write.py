@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,12 +19,14 @@ from expressway.manifest import (
     DatasetConfig,
     path_problem,
     read_manifest,
-    read_records,
     read_splits,
 )
 from expressway.provenance import HashLedger
+from expressway.records import read_records
 from expressway.store import atomic_path
 
+# As the configuration demands it of names that become folders.
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 SPLIT_COLUMNS = ("clip_id", "scheme", "split", "part")
 Row = TypeVar("Row")
 
@@ -65,6 +68,8 @@ def write(name: str, found: Found, shard_size: int) -> Imported:
     Raises:
         ManifestError: all problems at once; nothing has been written then.
     """
+    if not NAME_PATTERN.fullmatch(name):
+        raise ManifestError(f"--name {name!r}: use letters, digits, _ and - (no dot, no slash)")
     folder = Path("data") / name
     manifest, splits = folder / "manifest.csv", folder / "splits.csv"
     config_path = Path("config/datasets") / f"{name}.yaml"

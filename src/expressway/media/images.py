@@ -39,6 +39,8 @@ def still(path: Path, settings: Settings) -> Still:
     """
     from PIL import Image, UnidentifiedImageError
 
+    if path.exists() and not path.is_file():
+        raise RowFailure("unreadable", f"{path.name}: expected an image file, found something else")
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:

@@ -28,8 +28,7 @@ def read_state(file: Path, what: str) -> dict[str, Tensor]:
     try:
         state = _load(file)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{file}: cannot be read as a state dict: {reason}") from error
+        raise ConfigError(f"{file}: cannot be read as a state dict: {_reason(error)}") from error
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
@@ -44,6 +43,12 @@ def _load(file: Path) -> Any:
 
         return load_file(file)
     return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """Return the loader's words, without torch's advice to run what is in the file."""
+    lines = [line for line in str(error).splitlines() if line and "weights_only" not in line]
+    return lines[0] if lines else type(error).__name__
 
 
 def some(names: list[str], limit: int = 8) -> str:
