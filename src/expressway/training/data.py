@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from expressway.data.clips import ClipDataset, ClipStores
 from expressway.data.samplers import generator
@@ -67,6 +66,8 @@ def divide(
     Raises:
         ConfigError: no cut leaves every class to train on.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     own = _with_truth(part(spec.clips, spec.parts, "validation"), spec)
     if own:
         return list(clips), own, "clips of the split's validation part"

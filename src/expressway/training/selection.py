@@ -7,7 +7,6 @@ training part. Test clips are never looked at.
 from typing import Any
 
 import torch
-from sklearn.metrics import balanced_accuracy_score
 
 from expressway.data.clips import ClipDataset, in_order
 from expressway.data.samplers import TEST_EPOCH
@@ -53,6 +52,8 @@ class Selection:
 
 def recall(method: Method[Any], data: ClipDataset) -> float:
     """Return the unweighted average recall over the classes that the clips have."""
+    from sklearn.metrics import balanced_accuracy_score
+
     device = next(method.parameters()).device
     was_training = method.training
     method.eval()
