@@ -3,6 +3,8 @@
 # make test-slurm   the tiny world under a real Slurm of one node (tests/install-system.sh)
 # make test-chaos   jobs, training and driver killed a hundred times
 # make bench   the ratios that performance claims rest on
+# make bench-demo   the demo's methods on a world that nobody tuned on
+# make purge DATASET=name   remove all that was made from a data set, the reports with its faces too
 # make clean   remove what the pipeline made (not .venv)
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -10,7 +12,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slurm test-chaos bench clean setup lint schema constraints
+.PHONY: demo test test-slurm test-chaos bench bench-demo purge clean setup lint schema constraints
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -57,6 +59,13 @@ constraints:
 	{ head -n 1 constraints.txt; uv pip compile pyproject.toml --extra dev --python-version 3.11 \
 	  --no-header --no-annotate --quiet $${UV_FIND_LINKS:+--find-links $$UV_FIND_LINKS} \
 	  | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
+
+# The videos, the manifest and the configuration stay.
+purge:
+	@[ -n '$(DATASET)' ] && [ -f 'config/datasets/$(DATASET).yaml' ] \
+	  || { echo 'make purge DATASET=NAME, a name in config/datasets'; exit 1; }
+	rm -rf 'results/$(DATASET)' 'logs/$(DATASET)' 'logs/benchmarks/$(DATASET)' \
+	  'state/journal/$(DATASET)' 'state/hashes/$(DATASET).json' results/report
 
 clean:
 	rm -rf results logs state .snakemake data/*/clips
