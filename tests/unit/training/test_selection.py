@@ -9,10 +9,11 @@ import pytest
 from feature_world import LABELS
 
 from expressway import training
-from expressway.data.cards import WEIGHTS, ModelCard
+from expressway.data.cards import CARD, WEIGHTS, ModelCard
 from expressway.data.splits import labelled, part
 from expressway.errors import ConfigError
 from expressway.training.data import divide
+from expressway.training.loop import Loop
 
 RECIPE = {**feature_world.SMALL["emoclip"], "selection": "validation", "validation_fraction": 0.34}
 
@@ -110,3 +111,22 @@ def test_test_clips_do_not_take_part(world, spec, tmp_path) -> None:
     assert (tmp_path / "with" / WEIGHTS).read_bytes() == (
         tmp_path / "without" / WEIGHTS
     ).read_bytes()
+
+
+def test_a_resumed_run_remembers_the_best_epoch(spec, tmp_path) -> None:
+    recipe = {**RECIPE, "epochs": 6, "learning_rate": 0.3, "schedule": "constant"}
+    spec = replace(spec, recipe=recipe)
+    training.train(spec, tmp_path / "whole", tmp_path / "state-whole")
+    begin = Loop.on_train_epoch_start
+
+    def dying(self):
+        if self.current_epoch == 5:
+            raise KeyError("killed before the last epoch")
+        begin(self)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(Loop, "on_train_epoch_start", dying)
+        training.train(spec, tmp_path / "out", tmp_path / "state", checkpoint_seconds=0)
+    training.train(spec, tmp_path / "out", tmp_path / "state")
+    for name in (WEIGHTS, CARD):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
