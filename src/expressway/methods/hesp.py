@@ -41,6 +41,7 @@ ATTENTION = Need("attention", ("labels", "scores", "windows", "image_size"))
 NEGATIVE_SENTENCE = "This video is not {name}."
 MARGIN_WEIGHT = 0.1
 CONTRASTIVE_TEMPERATURE = 0.5
+PAPER_SCALE = 100.0  # of OpenAI's CLIPs
 TRAINED_CLASSES = "its contexts and negative images belong to the classes it was trained on"
 
 
@@ -134,6 +135,7 @@ class HESP(Method[Recipe]):
             backbone.model.visual.set_grad_checkpointing()
         # section 2.6: the backbone's temperature, not trained
         self.scale = math.exp(context.logit_scale)
+        self.distance_scale = 1.0 if recipe.published else self.scale / PAPER_SCALE
         self._kept: tuple[Tensor, Tensor] | None = None
         self.register_load_state_dict_post_hook(_forget)
 
@@ -265,7 +267,7 @@ class HESP(Method[Recipe]):
     def heads(self, clips: Tensor, texts: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
         """Return both heads' logits, (batch, classes) each: CLIP's and the distances (2.6)."""
         cosines = functional.normalize(clips, dim=-1) @ texts.T
-        return self.scale * cosines, reciprocal_scores(clips, negatives)
+        return self.scale * cosines, self.distance_scale * reciprocal_scores(clips, negatives)
 
     def scores(self, batch: Batch) -> Tensor:
         """Return (batch, classes): the hybrid, the mean of both heads (section 2.6)."""

@@ -136,6 +136,15 @@ class TestScores:
         torch.testing.assert_close(found, (similar + distant) / 2)
         torch.testing.assert_close(method.known_scores(found), found.max(-1).values)
 
+    def test_both_heads_keep_their_proportion_at_any_temperature(self, backbone) -> None:
+        clips, negatives = torch.randn(4, 16), torch.randn(3, 16)
+        texts = torch.nn.functional.normalize(torch.randn(3, 16), dim=-1)
+        assert hesp(backbone).scale == pytest.approx(1 / 0.07)
+        heads = [hesp(backbone, published=p).heads(clips, texts, negatives) for p in (False, True)]
+        # the release's distances belong to a temperature of 100
+        torch.testing.assert_close(100 * 0.07 * heads[0][1], heads[1][1])
+        assert torch.equal(heads[0][0], heads[1][0])
+
     def test_inference_encodes_the_classes_once_and_anew_after_a_change(self, backbone) -> None:
         method, own, calls = hesp(backbone).eval(), batch(2), []
         method.contexts.register_forward_hook(lambda *_: calls.append(1))
