@@ -2,7 +2,8 @@
 
 Bare is ``ffmpeg -i CLIP -f null -``, one process per clip: it decodes and throws away. The stage
 runs as in a job, through the stage runner: probe, decode, choose, encode as JPEG, write a shard;
-starting its worker, once a shard, is part of the time.
+starting its worker, once a shard, is part of the time. The server that forks the workers is started
+before the clock; what it costs a job (its imports) is printed by itself.
 Repeats of both are interleaved, so that what else the machine does hits both.
 
     python benchmarks/frames.py [--clips 128] [--repeats 3]
@@ -10,12 +11,14 @@ Repeats of both are interleaved, so that what else the machine does hits both.
 
 import argparse
 import itertools
+import multiprocessing
 import os
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -95,13 +98,41 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
             print(f"    {name:12} {ratios(times['bare'], times[name])}", flush=True)
 
 
-def scaling(folder: Path, arguments: argparse.Namespace) -> None:
-    """Print clips/s with two worker processes as a multiple of one's."""
+def start(folder: Path) -> None:
+    """Start the server that forks the workers, and print what that takes."""
+    path, output = make_clips(folder, "224x224", 0.2, 1), folder / "out.parquet"
+    seconds = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        stage(path, 1, FramesConfig(), output)
+        seconds.append(time.perf_counter() - begin)
+    print(f"a job's fork server: {seconds[0] - seconds[1]:.2f} s, beside which: {seconds[1]:.2f} s")
+
+
+def apart(paths: Sequence[Path], workers: int, cores: Sequence[int], output: Path) -> float:
+    """Run the stage in a fresh process on these cores, fork server and all; return seconds."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as one:
+        return one.submit(timed, paths, workers, cores, output).result()
+
+
+def timed(paths: Sequence[Path], workers: int, cores: Sequence[int], output: Path) -> float:
+    """Keep this process and all that it starts on these cores; return the stage's seconds."""
+    os.sched_setaffinity(0, cores)
+    begin = time.perf_counter()
+    stage(paths, workers, FramesConfig(), output)
+    return time.perf_counter() - begin
+
+
+def scaling(folder: Path, arguments: argparse.Namespace, available: Sequence[int]) -> None:
+    """Print clips/s with two worker processes on two cores as a multiple of one's on one."""
     paths = make_clips(folder, "640x480", 1.6, arguments.clips)
-    output = folder / "out.parquet"
-    calls = {f"{n}": partial(stage, paths, n, FramesConfig(), output) for n in (1, 2)}
-    times = interleaved(calls, arguments.repeats)
-    print(f"2 worker processes against 1: {ratios(times['1'], times['2'])}")
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for repeat in range(arguments.repeats):
+        for count in (1, 2) if repeat % 2 else (2, 1):
+            output = folder / "out.parquet"
+            seconds[count].append(apart(paths, count, available[:count], output))
+    print(f"2 worker processes on 2 cores against 1 on 1: {ratios(seconds[1], seconds[2])}")
 
 
 def main() -> None:
@@ -114,10 +145,11 @@ def main() -> None:
     print("clips/s of the frames stage / clips/s of bare ffmpeg: min, median, max")
     with tempfile.TemporaryDirectory() as folder:
         os.sched_setaffinity(0, available[:1])
+        start(Path(folder))
         compare(Path(folder), arguments)
-        os.sched_setaffinity(0, available[:2])
+        os.sched_setaffinity(0, available)
         if len(available) > 1:
-            scaling(Path(folder), arguments)
+            scaling(Path(folder), arguments, available)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ class StageConfig(StrictModel):
         """Return files or folders whose content is part of the fingerprint."""
         return ()
 
+    def imports(self) -> tuple[str, ...]:
+        """Return modules that take long to import; workers find them imported."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Row:
@@ -215,6 +219,7 @@ def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
 
     timeout = getattr(job.config, "timeout_seconds", None)
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_imports(job))
     workers = max(1, min(job.cores, len(indices)))
     window = 2 * workers
     waiting: deque[Future[Outcome]] = deque()
@@ -234,6 +239,20 @@ def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
         pool.stop()
         pool.join()
         raise
+
+
+def _imports(job: Job) -> list[str]:
+    """Return the modules that every worker needs.
+
+    The server that forks the workers imports them once; it runs no other code and has no threads of
+    ours, so that a fork at any moment is safe. Only the first job of a process decides.
+    """
+    above = [source.config for source in job.inputs.values() if source.config is not None]
+    return [
+        name
+        for config in (job.config, *above)
+        for name in (type(config).__module__, *config.imports())
+    ]
 
 
 def _result(future: "Future[Outcome]", timeout: float | None) -> Outcome:

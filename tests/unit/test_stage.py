@@ -1,5 +1,10 @@
 """The stage runner: rows out == rows in, in order, whatever single clips do."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import sample_stage
 
@@ -129,3 +134,50 @@ def test_finished_rows_of_a_journalled_stage_are_paid_for_once(tmp_path, monkeyp
     assert states(tmp_path, "again") == states(tmp_path, "whole")
     again, whole = (ShardReader(tmp_path / f"{name}.parquet") for name in ("again", "whole"))
     assert [again.row(i) for i in range(7)] == [whole.row(i) for i in range(7)]
+
+
+LOADED_ONCE = """
+import os
+from pathlib import Path
+import sample_stage
+from expressway.manifest import Clip
+from expressway.stage import Job, run
+from expressway.store import read_table
+
+class Config(sample_stage.SampleConfig):
+    def imports(self):
+        return ("heavy",)
+
+def work(config, runtime):
+    import heavy
+    return lambda rows: [{"text": f"{heavy.LOADED_BY} {os.getpid()}"} for _ in rows]
+
+if __name__ == "__main__":
+    stage = sample_stage.Stage("frames", Config, sample_stage.schema, work, "processes")
+    clips = [Clip(id=f"ok-{n}", path="a.mp4") for n in range(8)]
+    run(Job(stage, Config(), clips, Path("."), {}, Path("out.parquet"), {}, cores=2))
+    for text in read_table(Path("out.parquet")).column("text").to_pylist():
+        print(text)
+"""
+
+
+def test_what_workers_import_is_imported_once_for_all(tmp_path):
+    (tmp_path / "heavy.py").write_text("import os\n\nLOADED_BY = os.getpid()\n")
+    (tmp_path / "job.py").write_text(LOADED_ONCE)
+    support = Path(sample_stage.__file__).parent
+    path = os.pathsep.join([str(tmp_path), str(support), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "job.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pairs = [line.split() for line in done.stdout.split("\n") if line]
+    assert len(pairs) == 8
+    loaded_by = {loader for loader, _ in pairs}
+    assert len(loaded_by) == 1
+    assert not loaded_by & {worker for _, worker in pairs}

@@ -76,7 +76,9 @@ def decode(request: Request, timeout: float) -> Decoded:
     decoded = Decoded()
     listener = _Listener(decoded)
     pictures = _Pictures(decoded, request.wanted, request.settings.quality)
-    finished = run(arguments(request), timeout, listener.read, pictures.feed, listener.note)
+    finished = run(
+        arguments(request), timeout, listener.read, pictures.feed, listener.note, pictures.room
+    )
     if finished.code < 0:
         listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
     return decoded
@@ -100,7 +102,12 @@ def arguments(request: Request) -> list[str]:
     if request.selected is not None:
         node = node.filter("select", "+".join(f"eq(pts,{tick})" for tick in request.selected))
     node = node.output(
-        "pipe:1", format="image2pipe", vcodec="ppm", pix_fmt="rgb24", fps_mode="passthrough"
+        "pipe:1",
+        format="image2pipe",
+        vcodec="ppm",
+        pix_fmt="rgb24",
+        fps_mode="passthrough",
+        avioflags="direct",
     )
     return [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
 
@@ -153,47 +160,52 @@ class _Listener:
 
 
 class _Pictures:
-    """Cuts ffmpeg's output into pictures; each says its own size, so nothing is assumed."""
+    """Cuts ffmpeg's output into pictures; each says its own size, so nothing is assumed.
+
+    Output is read to where it stays until it is encoded: one buffer as large as a picture.
+    """
 
     def __init__(self, decoded: Decoded, wanted: frozenset[int] | None, quality: int) -> None:
         self.decoded = decoded
         self.wanted = wanted
         self.quality = quality
-        self.header = b""
-        self.picture: NDArray[np.uint8] | None = None
+        self.buffer = bytearray(HEADER_BYTES)
         self.filled = 0
+        self.swapped: NDArray[np.uint8] | None = None
         self.received = 0
 
+    def room(self) -> memoryview:
+        """Return where the next piece goes; up to the end of a picture of the last one's size."""
+        return memoryview(self.buffer)[self.filled :]
+
     def feed(self, piece: memoryview) -> None:
-        """Take the next piece of output."""
-        while piece:
-            piece = self._head(piece) if self.picture is None else self._body(piece, self.picture)
+        """Take the next piece, which stands in ``room`` already."""
+        self.filled += len(piece)
+        while (header := HEADER.match(self.buffer, 0, min(self.filled, HEADER_BYTES))) is not None:
+            width, height = int(header[1]), int(header[2])
+            end = header.end() + 3 * width * height
+            if self.filled < end:
+                self._make_room(max(end, HEADER_BYTES))
+                return
+            flat = np.frombuffer(self.buffer, np.uint8, 3 * width * height, header.end())
+            self._keep(flat.reshape(height, width, 3))
+            # behind a larger picture may stand the beginning of a smaller one
+            self.buffer[: self.filled - end] = self.buffer[end : self.filled]
+            self.filled -= end
+        if self.filled >= HEADER_BYTES:
+            raise RowFailure("unreadable", "ffmpeg did not answer with pictures")
 
-    def _head(self, piece: memoryview) -> memoryview:
-        before = len(self.header)
-        self.header += bytes(piece[: HEADER_BYTES - before])
-        found = HEADER.match(self.header)
-        if found is None:
-            if len(self.header) >= HEADER_BYTES:
-                raise RowFailure("unreadable", "ffmpeg did not answer with pictures")
-            return piece[len(piece) :]
-        self.picture = np.empty((int(found[2]), int(found[1]), 3), np.uint8)
-        self.filled, self.header = 0, b""
-        return piece[found.end() - before :]
-
-    def _body(self, piece: memoryview, picture: NDArray[np.uint8]) -> memoryview:
-        flat = picture.reshape(-1)
-        take = min(len(piece), len(flat) - self.filled)
-        flat[self.filled : self.filled + take] = np.frombuffer(piece[:take], np.uint8)
-        self.filled += take
-        if self.filled == len(flat):
-            self._keep(picture)
-            self.picture = None
-        return piece[take:]
+    def _make_room(self, size: int) -> None:
+        if len(self.buffer) != size:
+            kept = self.buffer[: self.filled]
+            self.buffer = bytearray(size)
+            self.buffer[: self.filled] = kept
 
     def _keep(self, picture: NDArray[np.uint8]) -> None:
         if self.wanted is None or self.received in self.wanted:
+            if self.swapped is None or self.swapped.shape != picture.shape:
+                self.swapped = np.empty_like(picture)
             self.decoded.size = (picture.shape[1], picture.shape[0])
-            self.decoded.images.append(encode_jpeg(picture, self.quality))
+            self.decoded.images.append(encode_jpeg(picture, self.quality, self.swapped))
             self.decoded.ordinals.append(self.received)
         self.received += 1

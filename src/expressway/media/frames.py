@@ -79,8 +79,13 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def encode_jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
+def encode_jpeg(
+    rgb: NDArray[np.uint8], quality: int, scratch: NDArray[np.uint8] | None = None
+) -> bytes:
     """Return an RGB image (height, width, 3) as a JPEG without chroma subsampling.
+
+    Args:
+        scratch: memory of the image's shape to work in, for callers with many images.
 
     Raises:
         RowFailure: ``unreadable``: the picture has a size that JPEG cannot hold.
@@ -91,7 +96,7 @@ def encode_jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
     ]
     try:
-        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), parameters)
+        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, scratch), parameters)
     except cv2.error as error:
         height, width = rgb.shape[:2]
         raise RowFailure("unreadable", f"{width}x{height} does not fit a JPEG: {error}") from error

@@ -24,6 +24,7 @@ NOTES = "/dev/fd/notes"
 
 OnLine = Callable[[str], None]
 OnOutput = Callable[[memoryview], None]
+Room = Callable[[], memoryview]
 
 
 @functools.cache
@@ -66,6 +67,7 @@ def run(
     on_line: OnLine | None = None,
     on_output: OnOutput | None = None,
     on_note: OnLine | None = None,
+    room: Room | None = None,
 ) -> Finished:
     """Run a program to its end in a process group of its own, with bounded memory.
 
@@ -76,6 +78,8 @@ def run(
         on_output: called with each piece of standard output; the piece is valid during the call.
         on_note: called with each line that the program writes to the file ``NOTES``: what it says
             there is not mixed with what its threads say on standard error.
+        room: called before each piece of standard output; returns where to put it, not empty.
+            Large outputs are read into their final place this way.
 
     Raises:
         RowFailure: status ``timeout``.
@@ -87,7 +91,7 @@ def run(
     assert process.stderr is not None
     errors, notes = _Lines(process.stderr, on_line), _Lines(written, on_note)
     try:
-        _pump(process.stdout, (errors, notes), on_output, deadline)
+        _pump(process.stdout, (errors, notes), on_output, deadline, room or _own_room())
         code = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         name = os.path.basename(arguments[0])  # noqa: PTH119
@@ -132,18 +136,23 @@ def _widen(stream: IO[bytes] | None) -> None:
         fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
+def _own_room() -> Room:
+    buffer = memoryview(bytearray(PIPE_BYTES))
+    return lambda: buffer
+
+
 def _pump(
     output: IO[bytes],
     texts: Sequence["_Lines"],
     on_output: OnOutput | None,
     deadline: float,
+    room: Room,
 ) -> None:
     """Read all pipes to their ends.
 
     While standard output lives, the others are only looked at in passing: waking up for each of
     their lines would cost the decoder its core.
     """
-    buffer = memoryview(bytearray(PIPE_BYTES))
     waited: Any = output
     while waited is not None:
         if time.monotonic() > deadline:
@@ -151,10 +160,11 @@ def _pump(
         ready, _, _ = select.select([waited], [], [], POLL_SECONDS)
         ended = waited is not output
         if ready and waited is output:
-            size = output.readinto(buffer)  # type: ignore[attr-defined]
+            place = room()
+            size = output.readinto(place)  # type: ignore[attr-defined]
             ended = size == 0
             if size and on_output:
-                on_output(buffer[:size])
+                on_output(place[:size])
         for text in texts:
             text.drain()
         if ended:

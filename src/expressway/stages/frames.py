@@ -49,6 +49,10 @@ class FramesConfig(StageConfig):
         """Return the columns that say which pixels to read."""
         return ("id", "path", "kind", "start", "end", "sha256")
 
+    def imports(self) -> tuple[str, ...]:
+        """Return what reads containers and writes images."""
+        return ("av", "cv2", "ffmpeg", "PIL.Image")
+
 
 def schema(config: FramesConfig) -> pa.Schema:
     """Columns: facts of the source, one row per clip; place, time and bytes of each kept frame."""

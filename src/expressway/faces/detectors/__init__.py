@@ -39,6 +39,10 @@ class DetectorConfig(StageConfig):
         """Return the folder of the detector's weights; MediaPipe's are part of its wheel."""
         return (str(self.insightface.folder()),) if self.detector == "insightface" else ()
 
+    def imports(self) -> tuple[str, ...]:
+        """Return the detector's package, of the same name."""
+        return ("cv2", self.detector)
+
 
 def open_detector(config: DetectorConfig, device: str = "cpu", threads: int = 1) -> Detector:
     """Load the detector that a configuration names.
