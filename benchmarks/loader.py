@@ -56,8 +56,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips, stores = stored(Path(folder), options.clips, 2 * options.frames)
         method = built(options.backbone, recipe, options.device)
-        print(f"{options.backbone.rsplit('/', 1)[-1]} on {options.device}, {options.precision}, ")
-        print(f"{torch.get_num_threads()} threads, {BATCH} clips x {options.frames} frames a step")
+        name, threads = options.backbone.rsplit("/", 1)[-1], torch.get_num_threads()
+        print(f"{name} on {options.device}, {options.precision}, {threads} threads")
+        print(f"{BATCH} clips x {options.frames} frames a step")
         alone = batches(clips, stores, method, 0)
         step, cpu = step_rate(method, next(iter(alone)), options)
         read = cpu_milliseconds(alone, len(clips))
