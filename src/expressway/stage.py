@@ -172,6 +172,10 @@ def _progress(job: Job, counts: Counter[str]) -> None:
 def outcomes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Compute the clips at ``indices``; yield their outcomes in that order."""
     if job.stage.parallel == "processes":
+        for source in job.inputs.values():
+            if source.path is not None:
+                # a worker that finds a damaged shard would break the pool without saying why
+                _matching_reader(source.path, job)
         return _in_processes(job, indices)
     if job.stage.journal and job.journal is not None:
         return _journalled(job, job.journal, indices)

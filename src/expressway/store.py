@@ -5,6 +5,7 @@ dictionary, so that one clip can be read without touching many others. A file ap
 name only when it is complete.
 """
 
+import errno
 import json
 import os
 import tempfile
@@ -78,8 +79,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _publish(temporary, path)
-    except OSError as error:
-        raise SystemicError(f"{path}: cannot be written: {error}") from error
+    except Exception as error:
+        # safetensors has an error of its own for a full disk
+        if isinstance(error, OSError) or os.strerror(errno.ENOSPC) in str(error):
+            raise SystemicError(f"{path}: cannot be written: {error}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -73,8 +73,8 @@ class ModelCard:
         known = {entry.name for entry in fields(cls)}
         try:
             card = cls(**{key: value for key, value in facts.items() if key in known})
-        except TypeError as error:
+            prompts = {label: tuple(texts) for label, texts in card.prompts.items()}
+            lists = {"labels": tuple(card.labels), "targets": tuple(card.targets)}
+        except (TypeError, AttributeError) as error:
             raise ConfigError(f"{path}: not a model card of this program: {error}") from error
-        prompts = {label: tuple(texts) for label, texts in card.prompts.items()}
-        lists = {"labels": tuple(card.labels), "targets": tuple(card.targets)}
         return cls(**{**vars(card), **lists, "prompts": prompts})
