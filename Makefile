@@ -48,8 +48,20 @@ test-slurm: setup
 test-chaos: setup
 	python -m pytest -m chaos -s --durations=0 tests/chaos
 
+# What performance claims rest on, then the rest; each has its time, the table at the end has all.
+BENCHMARKS := frames faces emoclip_epoch expclip_epoch scale demo \
+  stores loader parsing captions teacher_embeddings finecliper_step
+BENCH_SECONDS := 1800
+
 bench: setup
-	@for file in benchmarks/*.py; do echo "== $$file"; python $$file || exit 1; done
+	@mkdir -p state/bench; failed=; set -o pipefail; for name in $(BENCHMARKS); do \
+	  echo "== $$name"; \
+	  timeout $(BENCH_SECONDS) python benchmarks/$$name.py 2>&1 | tee state/bench/$$name.txt \
+	    || failed="$$failed $$name"; \
+	done; python benchmarks/table.py && { [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }; }
+
+bench-demo: setup
+	python benchmarks/demo_methods.py
 
 schema: setup
 	expressway schema

@@ -114,3 +114,14 @@ def test_templates_mark_nothing_as_safe_but_our_own_style_and_script() -> None:
     for path in (ROOT / "src/expressway/reporting/templates").glob("*.j2"):
         marked = re.findall(r"{{ *([^}]*?) *\| *safe", path.read_text("utf-8"))
         assert set(marked) <= {"style", "script"}, path.name
+
+
+def test_the_page_on_security_names_tests_and_code_that_are_there() -> None:
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    rows = [line.split("|") for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [row[1].strip() for row in rows] == [str(number) for number in range(1, 11)]
+    for _, _, _, code, tests, _ in rows:
+        for name in re.findall(r"`([^`]+)`", tests):
+            assert (ROOT / "tests" / name).exists(), name
+        for name in re.findall(r"`([^`]+)`", code):
+            assert (ROOT / "src/expressway" / name).exists() or (ROOT / name).exists(), name
