@@ -237,5 +237,5 @@ def _ends(tower: Any, tokens: Tensor) -> Tensor:
     """Return (texts,): where the end token stands, whose state is the text's vector."""
     if _pooling(tower) == "argmax":
         return tokens.argmax(-1)
-    end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
+    end: Any = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
     return tokens.eq(end).int().argmax(-1)
