@@ -1,6 +1,10 @@
 """Profiles: what they say takes effect, and no card idles in a group of CPU stages."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -73,6 +77,17 @@ def test_the_lines_marked_edit_take_effect(parsed, tmp_path, monkeypatch):
     found = parse_args(["--profile", str(tmp_path)])[1].default_resources
     assert value(found["slurm_partition"], 1) == "cpu"
     assert value(found["slurm_account"], 1) == "lab"
+
+
+def test_a_copy_in_the_users_folder_is_found_by_its_name(tmp_path):
+    folder = tmp_path / "snakemake/slurm"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "profiles/slurm/config.yaml", folder)
+    code = "from snakemake.cli import parse_args as p; print(p(['--profile', 'slurm'])[1].executor)"
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "slurm", done.stderr
 
 
 def test_slurm_names_real_rules():
