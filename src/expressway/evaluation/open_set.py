@@ -129,12 +129,13 @@ def oscr_upstream(
     Args:
         order: rising order of known then unknown scores, which decides between equal scores.
             Theirs is whatever numpy's unstable sort gives, which depends on the processor; the
-            default puts the known first.
+            default puts known clips first, and right ones first among these.
     """
     strange = np.repeat([0.0, 1.0], [len(known), len(unknown)])
+    correct = np.concatenate([right, np.zeros(len(unknown))])
     if order is None:
-        order = np.lexsort((strange, np.concatenate([known, unknown])))
-    correct = np.concatenate([right, np.zeros(len(unknown))])[order]
+        order = np.lexsort((-correct, strange, np.concatenate([known, unknown])))
+    correct = correct[order]
     ccr = (correct.sum() - np.cumsum(correct))[:-1] / len(known)
     fpr = (strange.sum() - np.cumsum(strange[order]) + strange[order])[:-1] / len(unknown)
     ccr, fpr = np.concatenate([[0.0, 1.0], ccr]), np.concatenate([[0.0, 1.0], fpr])

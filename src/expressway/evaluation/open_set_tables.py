@@ -16,6 +16,7 @@ from expressway.evaluation.statistics import Array
 from expressway.evaluation.tables import Table
 
 METRICS = ("auroc", "oscr", "accuracy", "accuracy_with_rejection")
+UPSTREAM = ("auroc_upstream", "oscr_upstream")
 NO_KNOWN, NO_UNKNOWN = "no known clip has a prediction", "no unknown clip has a prediction"
 
 
@@ -174,12 +175,16 @@ def _names(found: Openness) -> list[str]:
 
 
 def _detection(seen: Openness, lack: str | None) -> dict[str, Any]:
-    """Return the numbers without intervals, ties as one threshold."""
+    """Return the numbers without intervals, and AUROC and OSCR by the releases' rules."""
     names = [name for name in open_set.DETECTION if name not in METRICS]
     if lack:
-        return {name: metrics.undefined(lack) for name in names}
+        return {name: metrics.undefined(lack) for name in (*names, *UPSTREAM)}
     found = open_set.curve(seen.score[seen.known], seen.score[~seen.known])
-    return {name: {"value": open_set.DETECTION[name](found)} for name in names}
+    theirs = _upstream(seen)
+    return {
+        **{name: {"value": open_set.DETECTION[name](found)} for name in names},
+        **{name: {"value": theirs[name.removesuffix("_upstream")]} for name in UPSTREAM},
+    }
 
 
 def _strict(found: Openness) -> dict[str, float | None] | None:

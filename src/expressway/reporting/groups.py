@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from expressway.evaluation import regression, regression_tables
+from expressway.evaluation import open_set_tables, regression, regression_tables
 from expressway.evaluation.open_set_tables import Openness
 from expressway.evaluation.regression_tables import Numbers
 from expressway.reporting import figures, planes
@@ -26,7 +26,10 @@ PLOTTED = {
 }
 # numbers of the second table: beside the headline ones, not instead of them
 SECOND = {
-    "open_set": ("More numbers of open sets", ("tnr_at_tpr95", "dtacc", "auin", "auout")),
+    "open_set": (
+        "More numbers of open sets; upstream: by the releases' rules for equal scores and OSCR",
+        ("tnr_at_tpr95", "dtacc", "auin", "auout", *open_set_tables.UPSTREAM),
+    ),
     "regression": (
         "By subject: predictions and true values averaged over a subject's clips",
         tuple(name for name in regression_tables.METRICS if name.endswith("_by_subject")),

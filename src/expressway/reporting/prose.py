@@ -36,6 +36,7 @@ METHODS = {
     "clip": "CLIP without training",
     "linear": "a linear probe on frozen CLIP features",
     "emoclip": "EmoCLIP",
+    "downstream": "EmoCLIP's video encoder under a head of its own",
     "expclip": "Exp-CLIP",
     "finecliper": "FineCLIPER",
     "hesp": "HESP",

@@ -29,6 +29,8 @@ SHORT_NAMES = {
     "dtacc": "DTACC",
     "auin": "AUIN",
     "auout": "AUOUT",
+    "auroc_upstream": "AUROC upstream",
+    "oscr_upstream": "OSCR upstream",
     "held_out_recall": "Held-out recall",
     "seen_unweighted_average_recall": "UAR seen",
     "pearson_correlation": "PCC",

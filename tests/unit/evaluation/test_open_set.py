@@ -135,7 +135,9 @@ def test_metrics_of_a_table(write, tmp_path) -> None:
     assert strict["auroc"] == pytest.approx(plain * 150 / 151)
     assert strict["accuracy"] == metrics["accuracy"]["value"]
     assert strict["accuracy_with_rejection"] == pytest.approx(handled / 451)
-    assert found["upstream"]["oscr"] <= metrics["oscr"]["value"]
+    assert found["upstream"]["oscr"] == metrics["oscr_upstream"]["value"]
+    assert metrics["oscr_upstream"]["value"] < metrics["oscr"]["value"]
+    assert metrics["auroc_upstream"]["value"] < metrics["auroc"]["value"]
     assert found["confusion_matrix"][0] == [int(right.sum()), int(300 - right.sum())]
 
 

@@ -37,7 +37,8 @@ def test_results_are_grouped_by_how_they_are_measured(protocols: Any) -> None:
     assert [len(group.rows) for group in found] == [2, 2, 2]
     opened, left_out, numbers = found
     assert opened.metrics == ("auroc", "oscr", "accuracy", "accuracy_with_rejection")
-    assert opened.second.metrics == ("tnr_at_tpr95", "dtacc", "auin", "auout")
+    upstream = ("auroc_upstream", "oscr_upstream")
+    assert opened.second.metrics == ("tnr_at_tpr95", "dtacc", "auin", "auout", *upstream)
     assert left_out.metrics == ("held_out_recall", "seen_unweighted_average_recall")
     assert [len(group.plots) for group in found] == [2, 1, 1]
     assert [len(drawing.figures) for drawing in opened.drawings] == [3, 3]
