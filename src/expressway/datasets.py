@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from expressway import schema
@@ -12,7 +13,6 @@ from expressway.manifest import (
     Clip,
     DatasetConfig,
     SplitRow,
-    parts,
     read_manifest,
     read_splits,
     shard_names,
@@ -61,18 +61,29 @@ class Dataset:
         """Return the clips of one shard."""
         return list(shard_rows(self.clips, self.config.shard_size, shard))
 
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(scheme, split) -> clip id -> part: one pass for all, since there are many rows."""
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for row in self.splits:
+            found.setdefault((row.scheme, row.split), {})[row.clip_id] = row.part
+        return found
+
+    def _names(self, scheme: str) -> list[str]:
+        return [split for each, split in self._parts if each == scheme]
+
     def split_names(self, scheme: str) -> list[str]:
         """Return the names of the splits of a scheme of clips, or of one of classes."""
         classes = self.config.class_schemes.get(scheme)
         if classes is None:
-            return split_names(self.splits, scheme)
+            return self._names(scheme)
         return [_joined(name, each, bases) for name, each, bases in self._class_splits(classes)]
 
     def split(self, scheme: str, name: str) -> Split:
         """Return one split; under a class scheme without the training clips of unknown classes."""
         classes = self.config.class_schemes.get(scheme)
         if classes is None:
-            return Split(name, parts(self.splits, scheme, name))
+            return Split(name, self._parts.get((scheme, name), {}))
         known_name, base = {
             _joined(known, each, bases): (known, each)
             for known, each, bases in self._class_splits(classes)
@@ -80,13 +91,13 @@ class Dataset:
         allowed = classes.known[known_name]
         known = tuple(n for n in self.config.labels[classes.task] if n in allowed)
         labels = {clip.id: clip.labels.get(classes.task) for clip in self.clips}
-        members = parts(self.splits, classes.scheme, base)
+        members = self._parts.get((classes.scheme, base), {})
         kept = {i: p for i, p in members.items() if p == "test" or labels.get(i) in known}
         return Split(name, kept, known)
 
     def _class_splits(self, classes: ClassScheme) -> list[tuple[str, str, int]]:
         """Return (name of the class split, split of the clips, how many of the latter)."""
-        bases = classes.splits or split_names(self.splits, classes.scheme)
+        bases = classes.splits or self._names(classes.scheme)
         return [(name, base, len(bases)) for base in bases for name in classes.known]
 
 

@@ -292,7 +292,12 @@ def read_splits(path: Path, clips: Sequence[Clip]) -> list[SplitRow]:
 
 
 def _split_problems(rows: Sequence[SplitRow], ids: set[str]) -> list[str]:
-    found = []
+    names = {name: row.line for row in reversed(rows) for name in (row.scheme, row.split)}
+    found = [
+        f"line {line}: scheme and split must be plain names"
+        for name, line in names.items()
+        if not ID_PATTERN.fullmatch(name)
+    ]
     seen: dict[tuple[str, str, str], SplitRow] = {}
     for row in rows:
         if row.clip_id not in ids:
@@ -300,8 +305,6 @@ def _split_problems(rows: Sequence[SplitRow], ids: set[str]) -> list[str]:
         if row.part not in PARTS:
             hint = nearest(row.part, PARTS)
             found.append(f"line {row.line}: part {row.part!r}{hint}; allowed: {', '.join(PARTS)}")
-        if not ID_PATTERN.fullmatch(row.split) or not ID_PATTERN.fullmatch(row.scheme):
-            found.append(f"line {row.line}: scheme and split must be plain names")
         other = seen.setdefault((row.scheme, row.split, row.clip_id), row)
         if other is not row:
             found.append(
@@ -314,11 +317,6 @@ def _split_problems(rows: Sequence[SplitRow], ids: set[str]) -> list[str]:
 def split_names(rows: Iterable[SplitRow], scheme: str) -> list[str]:
     """Return the names of a scheme's splits in the order of the file."""
     return list(dict.fromkeys(row.split for row in rows if row.scheme == scheme))
-
-
-def parts(rows: Iterable[SplitRow], scheme: str, split: str) -> dict[str, str]:
-    """Return clip id -> part for one split."""
-    return {r.clip_id: r.part for r in rows if r.scheme == scheme and r.split == split}
 
 
 def shard_names(clips: int, size: int) -> list[str]:

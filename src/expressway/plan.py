@@ -26,6 +26,9 @@ class Plan(StorePlan):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.model_fingerprint = lru_cache(maxsize=None)(self._model_fingerprint)
+        # models share splits, and evaluations share test clips: both are long lists
+        self._training_rows = lru_cache(maxsize=None)(self._training_rows_digest)
+        self._test_clips = lru_cache(maxsize=None)(self._chosen_test_clips)
 
     def model(self, name: str) -> ModelConfig:
         """Return a model's configuration.
@@ -90,10 +93,13 @@ class Plan(StorePlan):
         model = self.model(name)
         if not self.reads(name, "train"):
             return {}
-        data = self.dataset(model.dataset)
-        if model.scheme is None:
+        return self._members(model.dataset, model.scheme, split)
+
+    def _members(self, dataset: str, scheme: str | None, split: str) -> Mapping[str, str]:
+        data = self.dataset(dataset)
+        if scheme is None:
             return {clip.id: "train" for clip in data.clips}
-        return data.split(model.scheme, split).parts
+        return data.split(scheme, split).parts
 
     def labels(self, name: str, split: str) -> tuple[str, ...]:
         """Return the classes that a model's training sees in one split, in order."""
@@ -162,19 +168,37 @@ class Plan(StorePlan):
         evaluation's scheme.
         """
         config, trained = self.evaluation(evaluation), self.model(name)
-        data = self.dataset(config.dataset)
         own = config.dataset == trained.dataset and trained.scheme is not None
-        scheme = trained.scheme if own else config.scheme
-        clips = [clip for clip in data.clips if _has_truth(clip, config, trained)]
+        columns = tuple(trained.targets) if config.protocol == "regression" else config.task
+        return self._test_clips(
+            config.dataset,
+            trained.scheme if own else config.scheme,
+            split if own or config.scheme is None else None,
+            config.part,
+            columns,
+        )
+
+    def _chosen_test_clips(
+        self,
+        dataset: str,
+        scheme: str | None,
+        split: str | None,
+        part: str,
+        columns: str | tuple[str, ...],
+    ) -> list[tuple[Clip, str]]:
+        """Return the clips of ``part`` in one split, or in all of a scheme, that have a truth.
+
+        Args:
+            columns: the label column that holds it, or the target columns.
+        """
+        data = self.dataset(dataset)
+        clips = [clip for clip in data.clips if _has_truth(clip, columns)]
         if scheme is None:
-            return [(clip, split) for clip in clips]
-        names = [split] if own else data.split_names(scheme)
+            return [(clip, split or "") for clip in clips]
+        names = data.split_names(scheme) if split is None else [split]
         members = {each: data.split(scheme, each).parts for each in names}
         return [
-            (clip, each)
-            for each in names
-            for clip in clips
-            if members[each].get(clip.id) == config.part
+            (clip, each) for each in names for clip in clips if members[each].get(clip.id) == part
         ]
 
     def test_labels(self, name: str, evaluation: str, split: str) -> tuple[str, ...]:
@@ -224,15 +248,28 @@ class Plan(StorePlan):
 
     def model_rows(self, name: str, split: str) -> str:
         """Identify what training reads of the manifest and the splits."""
-        model, members = self.model(name), self.members(name, split)
-        targets = model.targets
-        clips = [clip for clip in self.dataset(model.dataset).clips if clip.id in members]
-        rows = [
-            [c.id, c.labels.get(model.task), members[c.id], [c.targets.get(t) for t in targets]]
-            for c in clips
-        ]
+        model = self.model(name)
+        reads = bool(self.reads(name, "train"))
+        rows = self._training_rows(
+            model.dataset, model.scheme, split, model.task, tuple(model.targets), reads
+        )
         return digest(
-            [self.labels(name, split), targets, rows, self.start_expectation(name, split)]
+            [self.labels(name, split), model.targets, rows, self.start_expectation(name, split)]
+        )
+
+    def _training_rows_digest(
+        self,
+        dataset: str,
+        scheme: str | None,
+        split: str,
+        task: str,
+        targets: tuple[str, ...],
+        reads: bool,
+    ) -> str:
+        members = self._members(dataset, scheme, split) if reads else {}
+        clips = [clip for clip in self.dataset(dataset).clips if clip.id in members]
+        return digest(
+            [[c.id, c.labels.get(task), members[c.id], *map(c.targets.get, targets)] for c in clips]
         )
 
     def model_expectation(self, name: str, split: str) -> str:
@@ -300,10 +337,10 @@ def _same_or_only(name: str, wanted: T, known: Sequence[T], what: str) -> T:
     )
 
 
-def _has_truth(clip: Clip, config: EvaluationConfig, model: ModelConfig) -> bool:
-    if config.protocol == "regression":
-        return any(name in clip.targets for name in model.targets)
-    return bool(clip.labels.get(config.task))
+def _has_truth(clip: Clip, columns: str | tuple[str, ...]) -> bool:
+    if isinstance(columns, str):
+        return bool(clip.labels.get(columns))
+    return any(name in clip.targets for name in columns)
 
 
 @cache

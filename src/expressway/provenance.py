@@ -37,7 +37,7 @@ def code_fingerprint(module: str) -> str:
     Code is compared as unparsed syntax trees without docstrings, comments and layout, so that
     only a change of behaviour counts. Imports inside functions count too; ``PLUMBING`` does not.
     """
-    sources = {name: _normalised(name) for name in sorted(code_modules(module))}
+    sources = {name: _read(name)[1] for name in sorted(code_modules(module))}
     return digest(sources)
 
 
@@ -50,7 +50,7 @@ def code_modules(module: str) -> set[str]:
         if name in found or name in PLUMBING:
             continue
         found.add(name)
-        waiting.extend(_imports(name))
+        waiting.extend(_read(name)[0])
     return found
 
 
@@ -68,15 +68,17 @@ def _source(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
-def _tree(module: str) -> ast.Module:
-    path = _source(module)
-    return ast.parse(path.read_text("utf-8") if path else "")
-
-
 @lru_cache(maxsize=512)
-def _imports(module: str) -> frozenset[str]:
+def _read(module: str) -> tuple[frozenset[str], str]:
+    """Return which modules of ours a module imports, and its code without prose."""
+    path = _source(module)
+    tree = ast.parse(path.read_text("utf-8") if path else "")
+    return _imports(tree), _normalised(tree)
+
+
+def _imports(tree: ast.Module) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -86,9 +88,7 @@ def _imports(module: str) -> frozenset[str]:
     return frozenset(name for name in ours if _source(name))
 
 
-@lru_cache(maxsize=512)
-def _normalised(module: str) -> str:
-    tree = _tree(module)
+def _normalised(tree: ast.Module) -> str:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:

@@ -61,13 +61,14 @@ def read_csv(
         raise ManifestError(f"{path}: no such file")
     text = decode_utf8(path)
     delimiter = max(delimiters, key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        rows = [(reader.line_num, _full_row(path, reader.line_num, row)) for row in reader]
+        header = next(reader, [])
+        rows = [(reader.line_num, _row(path, reader.line_num, header, r)) for r in reader if r]
     except csv.Error as error:
         line = reader.line_num
         raise ManifestError(f"{path}, line {line}: not readable as CSV: {error}") from error
-    return list(reader.fieldnames or ()), rows
+    return header, rows
 
 
 def _text(value: Any) -> str:
@@ -91,7 +92,7 @@ def decode_utf8(path: Path) -> str:
         ) from error
 
 
-def _full_row(path: Path, line: int, row: dict[Any, Any]) -> dict[str, str]:
-    if None in row or None in row.values():
+def _row(path: Path, line: int, header: list[str], values: list[str]) -> dict[str, str]:
+    if len(values) != len(header):
         raise ManifestError(f"{path}, line {line}: the row and the header differ in columns")
-    return {str(key): str(value) for key, value in row.items()}
+    return dict(zip(header, values, strict=True))

@@ -43,9 +43,7 @@ class StorePlan:
         for name in self.settings.datasets:
             dataset = self.dataset(name)
             if dataset.config.demo_seed is None:
-                away = {clip.path for clip in dataset.clips if dataset.contents[clip.path] is None}
-                away |= {c.path for c in dataset.clips if not (dataset.root / c.path).exists()}
-                clips = [c for c in self._unprepared(dataset) if c.path in away]
+                clips = self._unprepared(dataset)
                 found += missing_files(clips, dataset.root, Path(dataset.config.manifest))
         if found:
             raise ManifestError("\n".join(found))

@@ -6,7 +6,6 @@ from expressway.errors import ManifestError, RowFailure
 from expressway.manifest import (
     DatasetConfig,
     contained,
-    parts,
     read_manifest,
     read_splits,
     rows_digest,
@@ -110,7 +109,6 @@ def test_splits(tmp_path):
     path.write_text("clip_id,scheme,split,part\na,folds,f1,train\nb,folds,f1,test\na,x,y,test\n")
     rows = read_splits(path, clips)
     assert split_names(rows, "folds") == ["f1"]
-    assert parts(rows, "folds", "f1") == {"a": "train", "b": "test"}
 
 
 def test_split_problems_come_together(tmp_path):

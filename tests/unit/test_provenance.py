@@ -20,15 +20,15 @@ def package(tmp_path, monkeypatch):
     (folder / "b.py").write_text("from expressway.store import x\n\ndef g(x):\n    return x + 1\n")
     (folder / "store.py").write_text("x = 1\n")
     monkeypatch.setattr(provenance, "__file__", str(folder / "provenance.py"))
-    for cached in ("code_fingerprint", "_source", "_imports", "_normalised"):
+    for cached in ("code_fingerprint", "_source", "_read"):
         getattr(provenance, cached).cache_clear()
     yield folder
-    for cached in ("code_fingerprint", "_source", "_imports", "_normalised"):
+    for cached in ("code_fingerprint", "_source", "_read"):
         getattr(provenance, cached).cache_clear()
 
 
 def fresh(module="expressway.a"):
-    for cached in ("code_fingerprint", "_source", "_imports", "_normalised"):
+    for cached in ("code_fingerprint", "_source", "_read"):
         getattr(provenance, cached).cache_clear()
     return provenance.code_fingerprint(module)
 
