@@ -4,10 +4,10 @@ Run: python benchmarks/scale.py [--clips 4000 40000] [--shard-size 256] [--repea
 
 A project like a user's holds a generated data set: clips of a few bytes (nothing decodes them),
 five folds, every stage, three models and one table. Each command runs in a process of its own:
-validation (the first one hashes every file), ``snakemake -n`` with everything to do, with nothing
-to do, after one appended clip, and after 1 % more clips; the last two also count the shards that
-would be made again. For the plans with results, these are empty files that Snakemake's own records
-vouch for.
+validation (the first one hashes every file), what a stage's job does before it looks at a clip,
+``snakemake -n`` with everything to do, with nothing to do, after one appended clip, and after 1 %
+more clips; the last two also count the shards that would be made again. For the plans with results,
+these are empty files that Snakemake's own records vouch for.
 CPU seconds depend little on what else the machine does. "per clip" is the slope between the
 smallest and the largest size, "at a million" the line through them.
 """
@@ -97,6 +97,12 @@ TABLE = {
     ],
 }
 MILLION = 1_000_000
+# what a stage's job does before it looks at a clip
+JOB = """from pathlib import Path
+from expressway import schema
+from expressway.plan import Plan
+Plan(schema.load(Path("config/config.yaml"))).expectation("scale", "faces", "mediapipe", "00000")
+"""
 
 
 @dataclass(frozen=True)
@@ -202,6 +208,7 @@ class Project:
             return runs[-1][1]
 
         repeat("validation", *validate)
+        repeat("start of a job", sys.executable, "-c", JOB)
         text = repeat("dry run", "snakemake", "-n")
         jobs = job_counts(text)
         self._pretend_done(text)
@@ -264,21 +271,21 @@ def middle(costs: Sequence[Cost], pick: Callable[[Cost], float]) -> float:
 def print_size(clips: int, shard_size: int, found: Measured) -> None:
     """Print what every command took, lowest / median / highest over the repeats."""
     print(f"\n{clips:,} clips, shards of {shard_size}, {found.jobs:,} jobs")
-    print(f"{'':18}{'CPU s':>21}{'clock s':>21}{'peak MB':>9}  made again")
+    print(f"{'':17}{'CPU s':>22}{'clock s':>22}{'peak MB':>9}  made again")
     for name, costs in found.costs.items():
         columns = "".join(
-            f"{' / '.join(f'{v:.1f}' for v in (values[0], middle(costs, pick), values[-1])):>21}"
+            f"{' / '.join(f'{v:.1f}' for v in (values[0], middle(costs, pick), values[-1])):>22}"
             for pick in (lambda c: c.cpu, lambda c: c.wall)
             for values in [sorted(map(pick, costs))]
         )
         peak = max(cost.peak for cost in costs)
-        print(f"{name:18}{columns}{peak:9.0f}  {found.again.get(name, '')}".rstrip())
+        print(f"{name:17}{columns}{peak:9.0f}  {found.again.get(name, '')}".rstrip())
 
 
 def print_growth(found: Mapping[int, Measured]) -> None:
     """Print the slope between the smallest and the largest size, and the line's end."""
     small, large = min(found), max(found)
-    print(f"\n{'growth':18}{'CPU us per clip':>17}{'KB per clip':>13}{'ratio':>8}   at a million")
+    print(f"\n{'growth':17}{'CPU us per clip':>17}{'KB per clip':>13}{'ratio':>8}   at a million")
     print(f"{'':38}{'':10}{'(CPU)':>8}")
     for name in found[small].costs:
         low, high = found[small].costs[name], found[large].costs[name]
@@ -292,7 +299,7 @@ def print_growth(found: Mapping[int, Measured]) -> None:
         ]
         shown = f"{ends[0]:.0f} s CPU, {ends[1] / 1024:.1f} GB"
         print(
-            f"{name:18}{1e6 * slopes[0]:17.0f}{1024 * slopes[1]:13.1f}{cpu[1] / cpu[0]:8.1f}"
+            f"{name:17}{1e6 * slopes[0]:17.0f}{1024 * slopes[1]:13.1f}{cpu[1] / cpu[0]:8.1f}"
             f"   {shown}"
         )
     print(f"ratio: {large:,} clips over {small:,}; {large / small:.0f} would be proportional")

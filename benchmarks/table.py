@@ -16,7 +16,7 @@ from expressway.provenance import package_versions
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT, PAGE = ROOT / "state/bench", ROOT / "docs/benchmarks.md"
 PACKAGES = ("expressway", "snakemake", "torch", "pyarrow", "mediapipe", "open_clip_torch")
-NUMBERS = r"([-\d.]+) ([-\d.]+) ([-\d.]+)"
+NUMBERS = r"([-\d.]+) +([-\d.]+) +([-\d.]+)"
 SCALE = r"{}  +([\d.]+ / [\d.]+ / [\d.]+) +([\d.]+ / [\d.]+ / [\d.]+) +(\d+)"
 LARGE = r"^40,000 clips, shards of 256[\s\S]*?^"
 
