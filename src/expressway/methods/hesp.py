@@ -16,12 +16,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.backbones import PATCH_TOKENS_MISSING, Backbone
+from expressway.backbones import Backbone
 from expressway.data.clips import Batch, Need, Rows, Sample
 from expressway.data.pictures import chosen_frames
 from expressway.data.samplers import Indices, nearest_frames, segment_frames
 from expressway.data.transforms import Augmentation, View
-from expressway.data.windows import hot_spot, seen_through, side
+from expressway.data.windows import seen_through, side
 from expressway.errors import ConfigError
 from expressway.methods import base
 from expressway.methods.base import Context, Method, Phase
@@ -34,6 +34,7 @@ from expressway.methods.blocks.open_losses import (
 )
 from expressway.methods.blocks.prompts import PromptLearner
 from expressway.methods.blocks.towers import required
+from expressway.methods.hesp_release import import_release, released_frames, released_window
 
 FACES = Need("faces", ("source_index", "valid", "crops"), stream=True)
 ATTENTION = Need("attention", ("labels", "scores", "windows", "image_size"))
@@ -78,6 +79,11 @@ class Recipe(base.Recipe):
         0.128873,
         ge=0,
         description="the same of a negative image; paper: 0.128873, length 50 at 224 x 224",
+    )
+    centre_distances: bool = Field(
+        False,
+        description="judge how known a clip is by its distances beyond their mean over the "
+        "classes; paper: no",
     )
     checkpointing: bool = Field(
         False, description="compute the image tower twice instead of keeping its states"
@@ -164,8 +170,6 @@ class HESP(Method[Recipe]):
     @classmethod
     def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
         """Write the authors' checkpoint as a model folder (section 9)."""
-        from expressway.methods.hesp_release import import_release
-
         return import_release(file, out, backbone)
 
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
@@ -275,6 +279,9 @@ class HESP(Method[Recipe]):
         texts, negatives = self._sides()
         with torch.autocast(clips.device.type, enabled=False):
             similar, distant = self.heads(clips, texts, negatives)
+        if self.recipe.centre_distances:
+            # section 2.6: what all classes share tells nothing of any of them
+            distant = distant - distant.mean(-1, keepdim=True)
         return (similar + distant) / 2
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -354,40 +361,3 @@ def _square(backbone: Backbone) -> int:
     if height != width:
         raise ConfigError(f"hesp needs square images, {backbone.name} has {height} x {width}")
     return height
-
-
-def released_frames(count: int, frames: int, random: np.random.Generator | None) -> Indices:
-    """Return (frames,) frames as the release draws them (section 4).
-
-    Its parts are whole numbers long in training, so the end of a clip is never seen; of a clip
-    that is too short the first frame is taken each time.
-    """
-    order = np.arange(frames)
-    if random is None:
-        return (2 * order + 1) * count // (2 * frames) if count > frames else 0 * order
-    length = count // frames
-    return order * length + random.integers(length, size=frames) if length else 0 * order
-
-
-def released_window(backbone: Backbone, frame: Tensor, names: list[str]) -> Tensor:
-    """Return (2,): where the release puts the patch for a whole run (section 2.3).
-
-    A linear map that nobody trained weighs the channels of the first convolution.
-
-    Args:
-        frame: (1, 3, height, width) in [0, 1].
-
-    Raises:
-        ConfigError: the image tower has no patch embedding.
-    """
-    convolution = getattr(backbone.model.visual, "conv1", None)
-    if convolution is None or not hasattr(backbone.model.visual, "class_embedding"):
-        raise ConfigError(PATCH_TOKENS_MISSING)
-    weights = nn.Linear(convolution.out_channels, len(names)).weight
-    clip, texts = backbone.encode_images(frame), backbone.encode_texts(names)
-    best = (functional.normalize(texts, dim=-1) @ clip[0]).argmax()
-    with torch.no_grad():
-        patches = convolution(frame.to(backbone.device))[0].cpu()
-        heat = torch.einsum("c,chw->hw", weights[best], patches)
-    half, size = side(backbone.image_size) // 2, backbone.image_size
-    return torch.from_numpy(hot_spot(heat.numpy(), size)).clamp(half, size - half - 1)

@@ -16,7 +16,8 @@ from expressway.data.windows import inside
 from expressway.errors import ConfigError
 from expressway.methods.base import Context
 from expressway.methods.blocks.normalised_step import NormalisedStep
-from expressway.methods.hesp import HESP, released_frames, released_window
+from expressway.methods.hesp import HESP
+from expressway.methods.hesp_release import released_frames, released_window
 
 SMALL = feature_world.SMALL["hesp"]
 SIZE = 32
@@ -135,6 +136,17 @@ class TestScores:
             found = method.scores(own)
         torch.testing.assert_close(found, (similar + distant) / 2)
         torch.testing.assert_close(method.known_scores(found), found.max(-1).values)
+
+    def test_centred_distances_change_only_how_known_a_clip_looks(self, backbone) -> None:
+        plain, centred = (hesp(backbone, centre_distances=c).eval() for c in (False, True))
+        own = batch()
+        with torch.no_grad():
+            first, second = plain.scores(own), centred.scores(own)
+            losses = [total(method, own) for method in (plain, centred)]
+        shift = first - second
+        torch.testing.assert_close(shift, shift[:, :1].expand_as(shift))
+        assert shift[:, 0].std() > 0
+        assert torch.equal(*losses)
 
     def test_both_heads_keep_their_proportion_at_any_temperature(self, backbone) -> None:
         clips, negatives = torch.randn(4, 16), torch.randn(3, 16)
