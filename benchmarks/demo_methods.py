@@ -25,11 +25,22 @@ LINKED = (
     *("Snakefile", "workflow", "profiles", "data/demo"),
     *("config/methods", "config/prompts", "config/tables"),
 )
+CUES = {"fusion": "fixed", "frames_loss": 1.0}
 VARIANTS = {
-    "finecliper-plain": ["frames"],
-    "finecliper-star": ["frames", "parsing", "landmarks"],
-    "finecliper-dagger": ["frames", "captions"],
-    "finecliper-all": ["frames", "parsing", "landmarks", "captions"],
+    "finecliper-plain": {"modalities": ["frames"]},
+    "finecliper-star": {
+        **CUES,
+        "modalities": ["frames", "parsing", "landmarks"],
+        "first_weight": 0.6,
+        "epochs": 6,
+    },
+    "finecliper-dagger": {**CUES, "modalities": ["frames", "captions"], "first_weight": 0.9},
+    "finecliper-all": {
+        **CUES,
+        "modalities": ["frames", "parsing", "landmarks", "captions"],
+        "first_weight": 0.7,
+        "epochs": 6,
+    },
 }
 ZERO_SHOT = [("emoclip", "clip"), ("expclip", "clip"), ("emoclip", "expclip")]
 SUPERVISED = [(name, other) for name in VARIANTS for other in ("linear", "clip-fold")]
@@ -84,9 +95,8 @@ def configuration(ours: dict[str, Any], seeds: int) -> dict[str, Any]:
     made["report"] = {"title": "Methods on a world nobody tuned on", "thumbnails": True}
     models, evaluations = made["models"], made["evaluations"]
     shared = models.pop("finecliper")
-    for name, modalities in VARIANTS.items():
-        models[name] = copy.deepcopy(shared)
-        models[name]["recipe"]["modalities"] = modalities
+    for name, changes in VARIANTS.items():
+        models[name] = {**shared, "recipe": {**shared["recipe"], **changes}}
     for entry in (*models.values(), *evaluations.values()):
         entry["dataset"] = "bench"
     for model in models.values():
