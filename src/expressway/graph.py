@@ -174,8 +174,8 @@ class Graph(Plan):
     # --- report -----------------------------------------------------------------------------
 
     def report_inputs(self) -> list[str]:
-        """Return the metrics and comparisons that the report shows."""
-        return [*self.metrics_paths(), *self.comparison_paths]
+        """Return the metrics, comparisons and models that the report shows."""
+        return [*self.metrics_paths(), *self.comparison_paths, *self.cards()]
 
     def table_paths(self) -> list[str]:
         """Return the pages of the configuration's tables."""

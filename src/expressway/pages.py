@@ -80,7 +80,7 @@ def _report_spec(plan: Plan, title: str, dataset: str | None = None) -> Any:
         thumbnails=plan.settings.report.thumbnails,
         datasets=[_report_dataset(plan, name) for name in names],
         evaluations=[Path(path) for path in plan.all_evaluations()] if whole else [],
-        models=_cards(plan) if whole else [],
+        models=[Path(path) for path in plan.cards()] if whole else [],
         comparisons=[Path(path) for path in plan.comparison_paths] if whole else [],
         benchmarks=_benchmarks(None if whole else dataset),
         config=plan.settings.model_dump(mode="json"),
@@ -149,14 +149,6 @@ def _folds(plan: Plan, name: str, scheme: str) -> list[Mapping[str, str]]:
     """Return one mapping per split of a scheme: clip id -> part."""
     data = plan.dataset(name)
     return [data.split(scheme, split).parts for split in data.split_names(scheme)]
-
-
-def _cards(plan: Plan) -> list[Path]:
-    return [
-        Path(f"results/models/{model}/{run}/model.json")
-        for model in plan.settings.models
-        for run in plan.runs(model)
-    ]
 
 
 def _benchmarks(dataset: str | None) -> list[tuple[str, Path]]:

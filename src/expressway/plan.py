@@ -73,6 +73,14 @@ class Plan(StorePlan):
         """Return the splits and seeds that a model is trained with."""
         return [(split, seed) for split in self.splits(name) for seed in self.model(name).seeds]
 
+    def cards(self) -> list[str]:
+        """Return the ``model.json`` of every run of every model."""
+        return [
+            f"results/models/{name}/{run}/model.json"
+            for name in self.settings.models
+            for run in self.runs(name)
+        ]
+
     def splits(self, name: str) -> list[str]:
         """Return the splits that a model is trained on; one named ``all`` without a scheme."""
         model = self.model(name)
