@@ -242,6 +242,7 @@ def predict(
         targets=tuple(plan.model(model).targets),
         prompts=_prompts(plan, config.prompts, _spoken(labels, config.protocol)),
         prompt_set=config.prompts,
+        class_vectors=Path("state/class_vectors"),
         fingerprint=plan.evaluation_fingerprint(model, evaluation, split),
     )
     out = result_folder(model, split, seed, evaluation) / "predictions.parquet"

@@ -17,8 +17,9 @@ from expressway.data.clips import ClipDataset, ClipStores, in_order
 from expressway.data.samplers import TEST_EPOCH
 from expressway.data.specs import PredictSpec
 from expressway.errors import ConfigError
+from expressway.language.class_vectors import KeptTexts
 from expressway.manifest import Clip
-from expressway.methods.base import Context, Method
+from expressway.methods.base import Context, Method, TextEncoder
 from expressway.store import write_table
 
 SCHEMA = pa.schema(
@@ -108,9 +109,17 @@ def load(model: Path, card: ModelCard, spec: PredictSpec, device: str = "cpu") -
     )
     method = chosen(recipe, context)
     method.load_state_dict(load_file(model / WEIGHTS))
-    if chosen.class_texts and backbone is not None:
-        method.read_prompts(backbone)
+    if chosen.class_texts:
+        method.read_prompts(backbone or _class_texts(card, spec, device))
     return method.eval().to(device)
+
+
+def _class_texts(card: ModelCard, spec: PredictSpec, device: str) -> TextEncoder:
+    """Return what reads class texts: vectors kept from before, else the model's backbone."""
+    weights = card.backbone.get("sha256")
+    if spec.class_vectors is None or not weights:
+        return _same_backbone(card, device)
+    return KeptTexts(spec.class_vectors, weights, lambda: _same_backbone(card, device))
 
 
 def _same_backbone(card: ModelCard, device: str) -> Backbone:

@@ -72,6 +72,7 @@ class PredictSpec:
         all_labels: every class of the task, known to the model or not, in order.
         targets: columns of numbers to predict, under the protocol ``regression``.
         prompts: class name -> texts; empty: those that the model was trained with.
+        class_vectors: folder that keeps vectors of class texts between predictions, if any.
         fingerprint: identity of test rows, prompts and code as the workflow computed it.
     """
 
@@ -87,4 +88,5 @@ class PredictSpec:
     prompts: Prompts = field(default_factory=dict)
     prompt_set: str | None = None
     batch_size: int = 256
+    class_vectors: Path | None = None
     fingerprint: str = ""

@@ -190,8 +190,8 @@ class Method(nn.Module, abc.ABC, Generic[R]):
 
     @classmethod
     def needs_backbone(cls, recipe: Any) -> bool:
-        """Return whether a prediction needs the backbone itself, not only what was cached of it."""
-        return cls.class_texts
+        """Return whether clips go through the backbone's towers when it predicts."""
+        return False
 
     def replaced(self) -> int:
         """Return how many of the backbone's weights it has copies of its own in place of."""

@@ -123,6 +123,11 @@ class EmoCLIP(VideoMethod[Recipe]):
         digest = hashlib.blake2b(text.encode(), digest_size=7).digest()
         return {"text": value, "text_id": torch.tensor(int.from_bytes(digest, "little"))}
 
+    @classmethod
+    def needs_backbone(cls, recipe: Any) -> bool:
+        """Only tuned towers are built from the backbone."""
+        return bool(recipe.tune != "frozen")
+
     def read_prompts(self, encoder: base.TextEncoder) -> None:
         """Encode the class texts with the frozen tower, or keep their token ids for the tuned."""
         super().read_prompts(encoder)
