@@ -157,7 +157,7 @@ def _pump(
     while waited is not None:
         if time.monotonic() > deadline:
             raise subprocess.TimeoutExpired("", 0)
-        ready, _, _ = select.select([waited], [], [], POLL_SECONDS)
+        ready = _readable(waited)
         ended = waited is not output
         if ready and waited is output:
             place = room()
@@ -169,6 +169,13 @@ def _pump(
             text.drain()
         if ended:
             waited = next((text.stream for text in texts if text.open), None)
+
+
+def _readable(stream: IO[bytes]) -> bool:
+    """Wait a moment for a pipe; poll, since select refuses file numbers above 1023."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN | select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(POLL_SECONDS * 1000))
 
 
 @dataclass

@@ -140,3 +140,18 @@ def test_notes_come_by_a_pipe_of_their_own() -> None:
     finished = run(python(code), LONG, said.append, on_note=noted.append)
     assert finished.code == 0
     assert said == noted == [str(number) for number in range(20_000)]
+
+
+def test_a_process_with_many_open_files_still_reads() -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2048)), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        pieces = bytearray()
+        run(python("print('here')"), LONG, on_output=lambda piece: pieces.extend(piece))
+        assert bytes(pieces) == b"here\n"
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

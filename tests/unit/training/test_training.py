@@ -1,5 +1,6 @@
 """Training: resumes to the bit, refuses what cannot work, writes a complete card."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from expressway import methods, training
 from expressway.data.cards import ModelCard
+from expressway.data.clips import ClipStores
 from expressway.errors import ConfigError, ExpresswayError, SystemicError
 from expressway.methods.emoclip import EmoCLIP
 from expressway.methods.linear import Linear
@@ -232,3 +234,13 @@ def test_step_sizes_follow_the_schedules() -> None:
     assert rates(milestones=[1, 3]) == [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
     assert rates(schedule="cosine") == [1.0, 0.9619, 0.8536, 0.5, 0.1464, 0.0]
     assert rates(schedule="constant", warmup_epochs=2) == [0.0, 0.25, 0.5, 1.0, 1.0, 1.0]
+
+
+def test_a_finished_run_leaves_nothing_in_memory(world, tmp_path) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    before = {id(one) for one in gc.get_objects() if isinstance(one, ClipStores)}
+    training.train(world.train_spec("emoclip"), tmp_path / "model", tmp_path / "state")
+    gc.collect()
+    stores = [one for one in gc.get_objects() if isinstance(one, ClipStores)]
+    assert {id(one) for one in stores} <= before
+    assert signal.getsignal(signal.SIGTERM) is handler
