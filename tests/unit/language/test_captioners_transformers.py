@@ -82,11 +82,13 @@ def test_a_model_that_is_not_there_says_what_to_do() -> None:
         captioner("LanguageBind/Video-LLaVA-7B-hf")
 
 
-def test_a_gpu_that_is_not_there_is_no_silent_cpu(folder: str) -> None:
+def test_a_gpu_that_is_not_there_is_no_silent_cpu(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+    # also on a machine that has one
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemicError, match="no GPU"):
         TransformersCaptioner(TransformersOptions(model=folder), QUESTION, "cuda", 1)
 
