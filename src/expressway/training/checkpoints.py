@@ -72,7 +72,13 @@ class Keeper(Checkpoint):
         if stop and done != trainer.max_epochs:
             raise SIGTERMException
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give SIGTERM back before Lightning does, or its handler stays, and the run with it."""
+        self._handler.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Give SIGTERM back."""
         self._handler.close()
 

@@ -1,8 +1,6 @@
 """One run of Lightning's trainer, from the last checkpoint or from the start."""
 
 import logging
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,7 +48,6 @@ def fit(
     keeper = Keeper(state, runtime.checkpoint_seconds, progress)
     trainer = _quietly(lambda: _trainer(method.recipe, steps, runtime, here, keeper))
     path = kept.path if kept else None
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         _quietly(lambda: trainer.fit(loop, batches, ckpt_path=path, weights_only=True))
     except SIGTERMException:
@@ -58,9 +55,6 @@ def fit(
         print("stopped by SIGTERM; run it again to go on", flush=True)
         raise SystemExit(TERMINATED) from None
     finally:
-        # Lightning leaves its own handler behind, and with it the whole run in memory
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
         if distributed.is_initialized():
             distributed.destroy_process_group()
     return tuple(loop.history)

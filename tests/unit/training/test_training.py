@@ -237,8 +237,10 @@ def test_step_sizes_follow_the_schedules() -> None:
 
 
 def test_a_finished_run_leaves_nothing_in_memory(world, tmp_path) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     before = {id(one) for one in gc.get_objects() if type(one) is ClipStores}
     training.train(world.train_spec("emoclip"), tmp_path / "model", tmp_path / "state")
     gc.collect()
     stores = [one for one in gc.get_objects() if type(one) is ClipStores]
     assert {id(one) for one in stores} <= before
+    assert signal.getsignal(signal.SIGTERM) is handler
