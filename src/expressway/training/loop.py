@@ -40,6 +40,8 @@ class Loop(LightningModule):
         self._sums: dict[str, Tensor] = {}
         self._waited = self._computed = 0.0
         self._first = True
+        self._step = 0
+        self._clips: tuple[str, ...] = ()  # of this step, in this process
         self._clock = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -59,9 +61,11 @@ class Loop(LightningModule):
         """Tie dropout to (seed, epoch, batch, process); set the step size of this moment."""
         self._waited += self._lap()
         self._first = True
+        self._step, part = divmod(batch_idx, self.steps.accumulate)
+        self._clips = (*(self._clips if part else ()), *batch.ids)
         mine = f"step {batch_idx}" + (f" of {self.global_rank}" if self.global_rank else "")
         torch.manual_seed(torch_seed(self.seed, mine, self.current_epoch))
-        moment = self.current_epoch + batch_idx // self.steps.accumulate / self.steps.count
+        moment = self.current_epoch + self._step / self.steps.count
         for optimiser in self.trainer.optimizers:
             for group in optimiser.param_groups:
                 start = group.setdefault("initial_lr", group["lr"])
@@ -71,25 +75,36 @@ class Loop(LightningModule):
         """Return the summed loss terms.
 
         Raises:
-            ExpresswayError: the loss is not finite; names the clips of the batch.
+            ExpresswayError: the loss is not finite; names the clips of the step.
         """
         terms = self.method.loss(batch)
         total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total):
-            raise ExpresswayError(self._not_finite(float(total.detach()), batch, batch_idx))
+        self._check("loss", total.detach())
         for name, value in terms.items() if self._first else ():
             before = self._sums.get(name, torch.zeros_like(total))
             self._sums[name] = before.to(total) + value.detach()
         self._first = False  # a line search asks again within the same step
         return total
 
-    def _not_finite(self, value: float, batch: Batch, batch_idx: int) -> str:
-        shown = ", ".join(batch.ids[:10])
-        return (
-            f"the loss is {value} in epoch {self.current_epoch + 1}, "
-            f"step {batch_idx // self.steps.accumulate + 1} (clips {shown}, …); "
-            f"lower learning_rate or look at these clips' features. "
-            "The last finite state is kept"
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the gradient before it is used: one step with it would spoil every weight.
+
+        Raises:
+            ExpresswayError: it is not finite; names the clips of the step.
+        """
+        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
+        largest = torch.nn.utils.get_total_norm(gradients, torch.inf)
+        self._check("gradient", largest)
+
+    def _check(self, what: str, value: Tensor) -> None:
+        if torch.isfinite(value):
+            return
+        shown = ", ".join(self._clips[:10])
+        raise ExpresswayError(
+            f"the {what} is {float(value)} in epoch {self.current_epoch + 1}, "
+            f"step {self._step + 1} (clips {shown}, …); "
+            "lower learning_rate or look at these clips' features. "
+            "Nothing of this step was saved: checkpoints are from before it"
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

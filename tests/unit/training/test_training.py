@@ -121,17 +121,34 @@ def test_state_of_another_recipe_is_not_taken_up(world, tmp_path, capsys) -> Non
     assert weights(tmp_path / "out") == weights(tmp_path / "fresh")
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_clips(world, tmp_path, monkeypatch) -> None:
+class Spoiled(torch.autograd.Function):
+    """Leaves a number as it is and makes its gradient infinite."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * torch.inf
+
+
+@pytest.mark.parametrize(
+    ("what", "spoil"), [("loss is nan", lambda v: v * torch.nan), ("gradient is", Spoiled.apply)]
+)
+def test_what_is_not_finite_stops_and_names_clips(
+    world, tmp_path, monkeypatch, what, spoil
+) -> None:
     original, calls = EmoCLIP.loss, iter(range(100))
 
     def loss(self, batch):
         terms = original(self, batch)
         if next(calls) >= 4:
-            terms["contrastive"] = terms["contrastive"] * torch.nan
+            terms["contrastive"] = spoil(terms["contrastive"])
         return terms
 
     monkeypatch.setattr(EmoCLIP, "loss", loss)
-    with pytest.raises(ExpresswayError, match=r"loss is nan in epoch 3, step 1 \(clips clip-"):
+    with pytest.raises(ExpresswayError, match=rf"{what}.* in epoch 3, step 1 \(clips clip-"):
         training.train(
             world.train_spec("emoclip"), tmp_path / "out", tmp_path / "state", checkpoint_seconds=0
         )
