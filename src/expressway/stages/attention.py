@@ -23,7 +23,8 @@ from expressway.data.windows import best_window
 from expressway.errors import ConfigError
 from expressway.language.prompts import class_texts
 from expressway.preprocessing import decode
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
+from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.stages.backbone_config import BackboneConfig
 from expressway.store import frame_array, frame_list
 
 if TYPE_CHECKING:
@@ -36,18 +37,13 @@ EMOTIONS = (
 FRAMES_PER_BATCH = 64
 
 
-class AttentionConfig(StageConfig):
+class AttentionConfig(BackboneConfig):
     """Which backbone compares which patches with which class texts."""
 
-    faces: str = Field("default", description="variant of faces to read")
-    backbone: str = Field(
-        "local-dir:data/demo/backbone",
-        description="a vision transformer: ViT-B-32/openai (HESP), hf-hub:ID or local-dir:FOLDER",
-    )
     rule: Literal["clip_similarity", "centre"] = Field(
         "clip_similarity",
-        description="clip_similarity: the window whose patches are most like the class's text; "
-        "centre: the middle of the face for every clip (ablation)",
+        description="clip_similarity: the window whose patches are most like the class's text, "
+        "for vision transformers; centre: the middle of the face for every clip (ablation)",
     )
     labels: tuple[str, ...] = Field(
         EMOTIONS, min_length=1, description="classes that get a window: all that models may know"
@@ -55,18 +51,6 @@ class AttentionConfig(StageConfig):
     prompts: str = Field("names", description="class prompt set that patches are compared with")
     prompts_file: str = Field("config/prompts/classes.yaml", description="file of prompt sets")
     frames: int = Field(8, ge=1, description="frames of a clip whose maps are averaged; HESP: 8")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on a GPU, fp32 on a CPU"
-    )
-    batch_size: int = Field(8, ge=1, description="clips per call")
-
-    def upstream(self) -> dict[str, str]:
-        """Return the faces variant."""
-        return {"faces": self.faces}
-
-    def weights(self) -> tuple[str, ...]:
-        """Return the files of a local backbone; a tag or hub id names its weights by itself."""
-        return backbones.local_files(self.backbone)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the windows: the texts themselves, not the file that holds them."""

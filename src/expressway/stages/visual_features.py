@@ -19,7 +19,8 @@ from pydantic import Field
 from expressway import backbones
 from expressway.compute import Chunks, as_half, precision_for
 from expressway.preprocessing import Preprocess, decode
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
+from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.stages.backbone_config import BackboneConfig
 from expressway.store import frame_array, frame_list
 
 if TYPE_CHECKING:
@@ -30,14 +31,9 @@ MIN_SCALE = 0.9
 FRAMES_PER_BATCH = 64
 
 
-class VisualFeaturesConfig(StageConfig):
+class VisualFeaturesConfig(BackboneConfig):
     """Which backbone looks at which crops, and how the crops are prepared."""
 
-    faces: str = Field("default", description="variant of faces to read")
-    backbone: str = Field(
-        "local-dir:data/demo/backbone",
-        description="ViT-B-32/openai (EmoCLIP, Exp-CLIP), hf-hub:ID or local-dir:FOLDER",
-    )
     views: int = Field(
         1, ge=1, le=64, description="1 plain; 2 adds the mirror image; more: rotated crops"
     )
@@ -52,18 +48,6 @@ class VisualFeaturesConfig(StageConfig):
     interpolation: Literal["backbone", "bicubic", "bilinear"] = Field(
         "backbone", description="filter for resizing; Exp-CLIP published: bilinear"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on a GPU, fp32 on a CPU"
-    )
-    batch_size: int = Field(8, ge=1, description="clips per call")
-
-    def upstream(self) -> dict[str, str]:
-        """Return the faces variant."""
-        return {"faces": self.faces}
-
-    def weights(self) -> tuple[str, ...]:
-        """Return the files of a local backbone; a tag or hub id names its weights by itself."""
-        return backbones.local_files(self.backbone)
 
 
 def schema(config: VisualFeaturesConfig) -> pa.Schema:
