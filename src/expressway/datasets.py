@@ -95,10 +95,35 @@ class Dataset:
         kept = {i: p for i, p in members.items() if p == "test" or labels.get(i) in known}
         return Split(name, kept, known)
 
+    def with_truth(
+        self, columns: str | tuple[str, ...], scheme: str | None, split: str | None, part: str
+    ) -> list[tuple[Clip, str]]:
+        """Return the clips of ``part`` that have a truth, each with the split it stands in.
+
+        Args:
+            columns: the label column that holds the truth, or the target columns.
+            scheme: None: all clips, whatever their part.
+            split: one split of the scheme; None: all of them.
+        """
+        clips = [clip for clip in self.clips if _has_truth(clip, columns)]
+        if scheme is None:
+            return [(clip, split or "") for clip in clips]
+        names = self.split_names(scheme) if split is None else [split]
+        members = {each: self.split(scheme, each).parts for each in names}
+        return [
+            (clip, each) for each in names for clip in clips if members[each].get(clip.id) == part
+        ]
+
     def _class_splits(self, classes: ClassScheme) -> list[tuple[str, str, int]]:
         """Return (name of the class split, split of the clips, how many of the latter)."""
         bases = classes.splits or self._names(classes.scheme)
         return [(name, base, len(bases)) for base in bases for name in classes.known]
+
+
+def _has_truth(clip: Clip, columns: str | tuple[str, ...]) -> bool:
+    if isinstance(columns, str):
+        return bool(clip.labels.get(columns))
+    return any(name in clip.targets for name in columns)
 
 
 def _joined(name: str, base: str, bases: int) -> str:

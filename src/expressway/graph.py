@@ -135,17 +135,49 @@ class Graph(Plan):
 
     def prediction_inputs(self, wildcards: Any) -> list[str]:
         """Return the shard tables that hold the test clips of an evaluation."""
-        found = self.test_stores(wildcards.model, wildcards.evaluation, wildcards.split)
-        return _flat(found)
+        asked = (wildcards.model, wildcards.evaluation, wildcards.split)
+        return [*_flat(self.test_stores(*asked)), *_flat(self.unknown_stores(*asked))]
 
     def prediction_coverage(self, wildcards: Any) -> list[str]:
         """Return the coverage of the stores that an evaluation reads."""
         reads = self.reads(wildcards.model, "predict")
-        return _coverage(reads, self.evaluation(wildcards.evaluation).dataset)
+        tested = self.evaluation(wildcards.evaluation).datasets
+        return [path for dataset in tested for path in _coverage(reads, dataset)]
 
     def expected_model(self, wildcards: Any) -> str:
         """Return what a trained model is made of."""
         return self.model_expectation(wildcards.model, wildcards.split)
+
+    def training_launcher(self, wildcards: Any, threads: int, resources: Any) -> list[str]:
+        """Return the words that start a training's processes: none, or srun's.
+
+        Where the profile says ``mpi: srun``, a task for each device is started on each of
+        ``nodes`` machines, and all of them end with the first that fails.
+        """
+        launcher, nodes, tasks = _tasks(resources)
+        if not launcher:
+            return []
+        words = [launcher, f"--nodes={nodes}", f"--ntasks-per-node={tasks}"]
+        cards = [f"--gpus-per-node={tasks}"] if resources.get("gpu") else []
+        return [*words, *cards, f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
+
+    def training_machine(self, wildcards: Any, threads: int, resources: Any) -> list[str]:
+        """Return the options of a training that say on how much of each machine it computes.
+
+        Raises:
+            ConfigError: the profile asks for another number of tasks than cards.
+        """
+        cards = int(resources.get("gpu", 0))
+        launcher, nodes, tasks = _tasks(resources)
+        if not launcher:
+            return [f"--cores={threads}", f"--gpus={cards}"]
+        if cards and cards != nodes * tasks:
+            raise ConfigError(
+                f"set-resources of train: gpu: {cards}, but nodes: {nodes} times tasks_per_node: "
+                f"{tasks}; with mpi: srun, gpu is the number of cards of all nodes, one a task"
+            )
+        devices = f"--gpus={tasks}" if cards else f"--processes={tasks}"
+        return [f"--cores={threads * tasks}", devices, f"--nodes={nodes}"]
 
     def expected_evaluation(self, wildcards: Any) -> str:
         """Return what an evaluation's predictions are made of, beside the model."""
@@ -197,6 +229,16 @@ class Graph(Plan):
         templates = sorted((Path(__file__).parent / "reporting" / "templates").glob("*"))
         texts = [template.read_text("utf-8") for template in templates]
         return digest([code, texts, self.settings.report.model_dump()])
+
+
+def _tasks(resources: Any) -> tuple[str, int, int]:
+    """Return launcher, machines, and tasks on each, as Snakemake's Slurm plugin names them."""
+    named = (
+        resources.get("mpi", ""),
+        resources.get("nodes", 1),
+        resources.get("tasks_per_node", 1),
+    )
+    return str(named[0]), int(named[1]), int(named[2])
 
 
 def _flat(stores: dict[str, list[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,10 +246,26 @@ def predict(
         class_vectors=Path("state/class_vectors"),
         fingerprint=plan.evaluation_fingerprint(model, evaluation, split),
     )
+    spec = replace(spec, unknown=_unknown(plan, spec, model, split))
     out = result_folder(model, split, seed, evaluation) / "predictions.parquet"
     with devices.claim(gpus) as device:
         folder = model_folder(model, split, seed)
         return prediction.predict(folder, spec, out, device=device, threads=cores)
+
+
+def _unknown(plan: Plan, spec: Any, model: str, split: str) -> Any:
+    """Return what is asked of the clips of another data set that play the unknown, if any."""
+    config = plan.evaluation(spec.evaluation).unknown
+    if config is None:
+        return None
+    return replace(
+        spec,
+        dataset=config.dataset,
+        task=config.task,
+        rows=plan.unknown_rows(model, spec.evaluation, split),
+        stores=_paths(plan.unknown_stores(model, spec.evaluation, split)),
+        all_labels=tuple(plan.dataset(config.dataset).config.labels.get(config.task, ())),
+    )
 
 
 def evaluate(plan: Plan, model: str, evaluation: str, split: str, seed: int) -> Path:

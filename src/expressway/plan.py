@@ -28,7 +28,7 @@ class Plan(StorePlan):
         self.model_fingerprint = lru_cache(maxsize=None)(self._model_fingerprint)
         # models share splits, and evaluations share test clips: both are long lists
         self._training_rows = lru_cache(maxsize=None)(self._training_rows_digest)
-        self._test_clips = lru_cache(maxsize=None)(self._chosen_test_clips)
+        self._test_clips = lru_cache(maxsize=None)(self._with_truth)
 
     def model(self, name: str) -> ModelConfig:
         """Return a model's configuration.
@@ -158,6 +158,14 @@ class Plan(StorePlan):
         reads = self.reads(name, "predict")
         return self._stores_with(reads, self.evaluation(evaluation).dataset, ids)
 
+    def unknown_stores(self, name: str, evaluation: str, split: str) -> dict[str, list[str]]:
+        """Return stage -> the shard tables of the unknown clips of another data set."""
+        unknown = self.evaluation(evaluation).unknown
+        if unknown is None:
+            return {}
+        ids = {clip.id for clip, _ in self.unknown_rows(name, evaluation, split)}
+        return self._stores_with(self.reads(name, "predict"), unknown.dataset, ids)
+
     def _stores_with(
         self, reads: dict[str, str], dataset: str, ids: set[str]
     ) -> dict[str, list[str]]:
@@ -173,41 +181,36 @@ class Plan(StorePlan):
 
         On the data set that the model was trained on, its own split decides; a model that no
         split trained is tested on all of them. Another data set is tested whole, or by the
-        evaluation's scheme.
+        evaluation's scheme. Where another data set brings the unknown clips, these are known.
         """
         config, trained = self.evaluation(evaluation), self.model(name)
         own = config.dataset == trained.dataset and trained.scheme is not None
         columns = tuple(trained.targets) if config.protocol == "regression" else config.task
-        return self._test_clips(
+        rows = self._test_clips(
             config.dataset,
+            columns,
             trained.scheme if own else config.scheme,
             split if own or config.scheme is None else None,
             config.part,
-            columns,
         )
+        if config.unknown is None:
+            return rows
+        known = self.labels(name, split)
+        return [(clip, each) for clip, each in rows if clip.labels[config.task] in known]
 
-    def _chosen_test_clips(
-        self,
-        dataset: str,
-        scheme: str | None,
-        split: str | None,
-        part: str,
-        columns: str | tuple[str, ...],
-    ) -> list[tuple[Clip, str]]:
-        """Return the clips of ``part`` in one split, or in all of a scheme, that have a truth.
+    def unknown_rows(self, name: str, evaluation: str, split: str) -> list[tuple[Clip, str]]:
+        """Return the clips of another data set that play the unknown, in every split tested."""
+        config = self.evaluation(evaluation)
+        if config.unknown is None:
+            return []
+        other, known = config.unknown, self.labels(name, split)
+        rows = self._test_clips(other.dataset, other.task, other.scheme, None, config.part)
+        clips = {clip.id: clip for clip, _ in rows if clip.labels[other.task] not in known}
+        tested = dict.fromkeys(each for _, each in self.test_rows(name, evaluation, split))
+        return [(clip, each) for each in tested for clip in clips.values()]
 
-        Args:
-            columns: the label column that holds it, or the target columns.
-        """
-        data = self.dataset(dataset)
-        clips = [clip for clip in data.clips if _has_truth(clip, columns)]
-        if scheme is None:
-            return [(clip, split or "") for clip in clips]
-        names = data.split_names(scheme) if split is None else [split]
-        members = {each: data.split(scheme, each).parts for each in names}
-        return [
-            (clip, each) for each in names for clip in clips if members[each].get(clip.id) == part
-        ]
+    def _with_truth(self, dataset: str, *chosen: Any) -> list[tuple[Clip, str]]:
+        return self.dataset(dataset).with_truth(*chosen)
 
     def test_labels(self, name: str, evaluation: str, split: str) -> tuple[str, ...]:
         """Return the classes that a model may answer with under an evaluation, in order."""
@@ -291,11 +294,13 @@ class Plan(StorePlan):
             **config.model_dump(mode="json", exclude={"models"}),
             "prompts": self.prompt_set(config.prompts),
             "labels": self.test_labels(name, evaluation, split),
-            "rows": [
-                [clip.id, clip.labels.get(config.task), clip.subject, each, *clip.targets.items()]
-                for clip, each in self.test_rows(name, evaluation, split)
-            ],
+            "rows": [_facts(*row, config.task) for row in self.test_rows(name, evaluation, split)],
         }
+        if config.unknown:
+            made_of["unknown_rows"] = [
+                _facts(*row, config.unknown.task)
+                for row in self.unknown_rows(name, evaluation, split)
+            ]
         return fingerprint(code_fingerprint("expressway.prediction"), made_of, {}, {})
 
     def evaluation_folders(self, model: str, evaluation: str) -> list[str]:
@@ -345,10 +350,8 @@ def _same_or_only(name: str, wanted: T, known: Sequence[T], what: str) -> T:
     )
 
 
-def _has_truth(clip: Clip, columns: str | tuple[str, ...]) -> bool:
-    if isinstance(columns, str):
-        return bool(clip.labels.get(columns))
-    return any(name in clip.targets for name in columns)
+def _facts(clip: Clip, split: str, task: str) -> list[Any]:
+    return [clip.id, clip.labels.get(task), clip.subject, split, *clip.targets.items()]
 
 
 @cache
@@ -372,7 +375,8 @@ def narrowed(plan: Plan, table: str) -> Plan:
     settings = plan.catalogue
     models = {name: settings.models[name] for name, _ in sorted(pairs)}
     evaluations = {name: settings.evaluations[name] for _, name in sorted(pairs)}
-    datasets = {m.dataset for m in models.values()} | {e.dataset for e in evaluations.values()}
+    datasets = {m.dataset for m in models.values()}
+    datasets |= {each for e in evaluations.values() for each in e.datasets}
     wanted = {name: [m for m, e in pairs if e == name] for name in evaluations}
     return Plan(
         settings.model_copy(

@@ -36,6 +36,10 @@ SCHEMA = pa.schema(
     ]
 )
 
+OTHER_RECORDINGS = (
+    "the unknown clips come from {}: how its recordings look tells them from the known, too"
+)
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -64,6 +68,18 @@ def predict(
     torch.set_num_threads(threads)
     card = ModelCard.read(model)
     method = load(model, card, spec, device)
+    rows = _rows(method, spec, card, device)
+    if spec.unknown is not None:
+        rows += [_foreign(row, spec.unknown) for row in _rows(method, spec.unknown, card, device)]
+    footer = _footer(card, spec, method.context.labels)
+    write_table(out, pa.Table.from_pylist(rows, SCHEMA), footer)
+    return out
+
+
+def _rows(
+    method: Method[Any], spec: PredictSpec, card: ModelCard, device: str
+) -> list[dict[str, Any]]:
+    """Return a row for every clip asked for, scored or not."""
     stores = ClipStores(spec.stores, method.stores(method.recipe, spec.protocol, "predict"))
     _check_features(stores, card)
     method.check_stores(stores)
@@ -71,9 +87,13 @@ def predict(
     states = {clip.id: stores.why_not(clip.id) for clip in clips}
     scored = scores(method, stores, [c for c in clips if states[c.id] is None], card, spec, device)
     labels = method.context.labels
-    rows = [_row(clip, split, states[clip.id], scored, labels, spec) for clip, split in spec.rows]
-    write_table(out, pa.Table.from_pylist(rows, SCHEMA), _footer(card, spec, labels))
-    return out
+    return [_row(clip, split, states[clip.id], scored, labels, spec) for clip, split in spec.rows]
+
+
+def _foreign(row: dict[str, Any], spec: PredictSpec) -> dict[str, Any]:
+    """Return a row of another data set, in which ids and subjects may be those of this one."""
+    named = {key: f"{spec.dataset}/{row[key]}" for key in ("clip_id", "subject") if row[key]}
+    return {**row, **named}
 
 
 def load(model: Path, card: ModelCard, spec: PredictSpec, device: str = "cpu") -> Method[Any]:
@@ -199,7 +219,9 @@ def _row(
 
 def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[str, Any]:
     """Return what an evaluation says about itself beside its numbers."""
-    unseen = [label for label in spec.all_labels if label not in card.labels]
+    other = spec.unknown
+    tested = spec.all_labels if other is None else other.all_labels
+    unseen = [label for label in tested if label not in card.labels]
     return {
         "model": card.model,
         "method": card.method,
@@ -211,7 +233,7 @@ def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[s
         "task": spec.task,
         "prompts": spec.prompt_set if spec.prompts else card.prompt_set,
         "labels": list(labels),
-        "all_labels": list(spec.all_labels),
+        "all_labels": list(dict.fromkeys((*spec.all_labels, *tested))),
         "unknown_labels": unseen if spec.protocol == "open_set" else [],
         "held_out": unseen if spec.protocol == "leave_one_out" else [],
         "targets": list(spec.targets),
@@ -219,5 +241,7 @@ def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[s
         "parameters": dict(card.parameters),
         "selection": card.selection,
         "trained_on": card.dataset,
+        "unknown_from": other.dataset if other else None,
+        "notes": [OTHER_RECORDINGS.format(other.dataset)] if other else [],
         "made_of": [card.fingerprint, spec.fingerprint],
     }

@@ -55,6 +55,16 @@ class ModelConfig(StrictModel):
     )
 
 
+class UnknownConfig(StrictModel):
+    """Clips of another data set: those whose class a model does not know."""
+
+    dataset: Name = Field(description="data set with the unknown clips")
+    task: Name = Field("emotion", description="its label column")
+    scheme: Name | None = Field(
+        None, description="split scheme of which a part is tested; default: all clips with a label"
+    )
+
+
 class EvaluationConfig(StrictModel):
     """An evaluation: models x test data x protocol x prompts."""
 
@@ -71,6 +81,15 @@ class EvaluationConfig(StrictModel):
     prompts: Name | None = Field(
         None, description="class prompt set (zero_shot, leave_one_out, compound)"
     )
+    unknown: UnknownConfig | None = Field(
+        None,
+        description="open_set across data sets: known clips come from `dataset`, unknown from here",
+    )
+
+    @property
+    def datasets(self) -> list[str]:
+        """The data sets whose clips are tested."""
+        return [self.dataset, *([self.unknown.dataset] if self.unknown else [])]
 
 
 class ComparisonConfig(StrictModel):
@@ -340,6 +359,10 @@ def _evaluation_references(settings: Settings) -> list[str]:
         if evaluation.protocol in NEEDS_PROMPTS and not evaluation.prompts:
             needed = f"{evaluation.protocol} needs a class prompt set"
             found.append(f"evaluations.{name}.prompts: {needed}")
+        if evaluation.unknown and evaluation.protocol != "open_set":
+            found.append(f"evaluations.{name}.unknown: only open_set has unknown clips")
+        elif evaluation.unknown and evaluation.unknown.dataset == evaluation.dataset:
+            found.append(f"evaluations.{name}.unknown.dataset: name another data set")
     return found
 
 

@@ -86,7 +86,7 @@ class StorePlan:
         wanted = self.settings.prepare if config.prepare is None else config.prepare
         pairs = [tuple(name.split("/")) for name in wanted]
         for model in self.settings.models.values():
-            evaluated = {e.dataset for e in self.settings.evaluations.values()}
+            evaluated = {d for e in self.settings.evaluations.values() for d in e.datasets}
             if dataset == model.dataset or dataset in evaluated:
                 pairs += list(model.stores.items())
         found: dict[tuple[str, str], None] = {}

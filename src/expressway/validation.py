@@ -66,7 +66,7 @@ def _alike(settings: Settings, dataset: Dataset) -> list[Overlap]:
 def _used(settings: Settings) -> list[str]:
     """Return the data sets that the configuration prepares, trains on or tests on."""
     models = [model.dataset for model in settings.models.values()]
-    evaluations = [evaluation.dataset for evaluation in settings.evaluations.values()]
+    evaluations = [d for evaluation in settings.evaluations.values() for d in evaluation.datasets]
     return list(dict.fromkeys([*settings.datasets, *models, *evaluations]))
 
 
@@ -104,7 +104,8 @@ def _model_problems(plan: Plan, settings: Settings) -> list[str]:
     for name, evaluation in settings.evaluations.items():
         try:
             plan.prompt_set(evaluation.prompts)
-            plan.dataset(evaluation.dataset)
+            for dataset in evaluation.datasets:
+                plan.dataset(dataset)
         except ExpresswayError as error:
             found += [f"evaluations.{name}: {line}" for line in str(error).splitlines()]
     return found

@@ -106,8 +106,8 @@ class FeatureWorld:
         return PredictSpec(**{**values, **changes})
 
 
-def make(folder: Path) -> FeatureWorld:
-    backbone = write_backbone(folder / "backbone")
+def make(folder: Path, backbone: str | None = None) -> FeatureWorld:
+    backbone = backbone or write_backbone(folder / "backbone")
     clips = [_clip(number) for number in range(CLIPS)]
     # two of eight subjects are test subjects; they include the clip without a face
     test = {"subject-5", "subject-6"}

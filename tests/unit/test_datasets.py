@@ -91,3 +91,61 @@ def test_regression_and_nothing_else_names_targets(tmp_path) -> None:
     data["models"]["probe"]["targets"] = ["severity"]
     with pytest.raises(ConfigError, match=r"models\.probe\.targets: regression, and only it"):
         schema.check(data, "test")
+
+
+def across(folder: Path, **unknown) -> Plan:
+    """The settings above with a second data set, of the same clips, that plays the unknown."""
+    values = settings(folder, known={"open-0": ["happiness", "anger"]}, splits=["fold1"])
+    described = yaml.safe_load((folder / "mine.yaml").read_text())
+    described["labels"] = {"emotion": [*CLASSES, "contempt"]}
+    text = (
+        (folder / "manifest.csv")
+        .read_text()
+        .replace("c1,c1.mp4,video,,,,,,sadness", "c1,c1.mp4,video,,,,,,contempt")
+    )
+    (folder / "others.csv").write_text(text)
+    described |= {"manifest": str(folder / "others.csv"), "class_schemes": {}}
+    (folder / "others.yaml").write_text(yaml.safe_dump(described))
+    data = values.model_dump()
+    data["evaluations"]["open"]["unknown"] = {"dataset": "others", **unknown}
+    return Plan(schema.check(data, "test"))
+
+
+def names(rows) -> list[str]:
+    return [clip.id for clip, _ in rows]
+
+
+def test_unknown_clips_may_come_from_another_set(tmp_path) -> None:
+    plan = across(tmp_path)
+    asked = ("probe", "open", "open-0")
+    # c7 shows sadness, an unknown class of the first set: another set is to bring these
+    assert names(plan.test_rows(*asked)) == ["c6", "c8"]
+    assert names(plan.unknown_rows(*asked)) == ["c1", "c4", "c7"]
+    assert {split for _, split in plan.unknown_rows(*asked)} == {"open-0"}
+    assert plan.test_labels(*asked) == ("happiness", "anger")
+    assert plan.unknown_stores(*asked) == {
+        "visual_features": ["results/others/visual_features/tiny/00000.parquet"]
+    }
+    assert ("visual_features", "tiny") in plan.stores("others")
+
+
+def test_a_scheme_narrows_the_unknown_clips_to_its_test_part(tmp_path) -> None:
+    plan = across(tmp_path, scheme="folds")
+    assert names(plan.unknown_rows("probe", "open", "open-0")) == ["c7"]
+    whole = across(tmp_path)
+    both = [p.evaluation_fingerprint("probe", "open", "open-0") for p in (plan, whole)]
+    assert both[0] != both[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"protocol": "supervised"}, "evaluations.open.unknown: only open_set"),
+        ({"unknown": {"dataset": "mine"}}, "evaluations.open.unknown.dataset: name another"),
+    ],
+)
+def test_unknown_clips_of_nowhere_are_refused(tmp_path, change, problem) -> None:
+    data = settings(tmp_path, known={"open-0": ["anger"]}).model_dump()
+    data["evaluations"]["open"] |= {"unknown": {"dataset": "others"}, **change}
+    with pytest.raises(ConfigError, match=problem):
+        schema.check(data, "test")

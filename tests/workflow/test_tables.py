@@ -102,3 +102,14 @@ def test_every_table_that_ships_can_be_planned(project) -> None:
         cells = [cell for row in described["rows"] for cell in row.get("cells", {}).values()]
         missing = [cell for cell in cells if f"model={cell.split('/')[0]}," not in trained]
         assert missing == [], name
+
+
+def test_an_open_set_across_data_sets_reads_both(project) -> None:
+    counts, text = planned(project, "hesp_across_sets")
+    # DFEW's five folds, FERV39k and AFEW, for four methods; MAFW trains none
+    assert counts["train"] == counts["predict"] == 4 * 7
+    assert "dataset=mafw" not in " ".join(jobs_of(text, "train"))
+    # clips of four sets, as features and as faces with windows
+    assert counts["visual_features"] == counts["attention"] == 4
+    predicted = [block for block in text.split("\nrule ") if block.startswith("predict:")]
+    assert all("results/mafw/" in block and "coverage.json" in block for block in predicted)

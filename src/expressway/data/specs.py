@@ -6,7 +6,7 @@ The workflow and the command line build these; ``training`` and ``prediction`` c
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from expressway.manifest import Clip
 
@@ -72,6 +72,7 @@ class PredictSpec:
         all_labels: every class of the task, known to the model or not, in order.
         targets: columns of numbers to predict, under the protocol ``regression``.
         prompts: class name -> texts; empty: those that the model was trained with.
+        unknown: the same evaluation of another data set's clips, of classes that no model knows.
         class_vectors: folder that keeps vectors of class texts between predictions, if any.
         fingerprint: identity of test rows, prompts and code as the workflow computed it.
     """
@@ -88,5 +89,6 @@ class PredictSpec:
     prompts: Prompts = field(default_factory=dict)
     prompt_set: str | None = None
     batch_size: int = 256
+    unknown: Self | None = None
     class_vectors: Path | None = None
     fingerprint: str = ""

@@ -62,7 +62,7 @@ def build(dataset: ReportDataset, clip_id: str, evaluations: Sequence[Path], out
             dataset=dataset.name,
             clip=clip,
             steps=list(steps(opened, clip)),
-            answers=list(answers(evaluations, clip_id)),
+            answers=list(answers(evaluations, dataset.name, clip_id)),
             style=style,
             policy=policy(style, ""),
         )
@@ -133,17 +133,19 @@ def _shown(value: Any) -> str | None:
     return str(value)
 
 
-def answers(evaluations: Sequence[Path], clip_id: str) -> Iterator[Answer]:
+def answers(evaluations: Sequence[Path], dataset: str, clip_id: str) -> Iterator[Answer]:
     """Yield what every model said about a clip, in the order of the evaluations."""
     for folder in evaluations:
         path = folder / "predictions.parquet"
         if not path.is_file():
             continue
         facts = read_footer(path)
+        # clips of another data set, unknown ones of an open set, are told by its name
+        name = clip_id if facts["dataset"] == dataset else f"{dataset}/{clip_id}"
         names = facts.get("targets") or facts["labels"]
         table = read_table(path, ("clip_id", "split", "prediction", "scores", "status"))
         for row in table.to_pylist():
-            if row["clip_id"] == clip_id:
+            if row["clip_id"] == name:
                 scores = zip(names, row["scores"] or [], strict=False)
                 yield Answer(
                     facts["model"],

@@ -154,7 +154,11 @@ class Summary:
     def group(self) -> tuple[str, str, str]:
         """Rows that can stand in one table: the same data, the same task, measured alike."""
         numbers = ", ".join(self.facts.get("targets") or []) if self.kind == "regression" else ""
-        return str(self.facts["dataset"]), numbers or str(self.facts["task"]), self.kind
+        other = self.facts.get("unknown_from")
+        dataset = (
+            f"{self.facts['dataset']}, unknown from {other}" if other else self.facts["dataset"]
+        )
+        return str(dataset), numbers or str(self.facts["task"]), self.kind
 
 
 def read_evaluation(folder: Path) -> Evaluation:
