@@ -163,8 +163,7 @@ def _rule_of(path: Path) -> str:
     if path.stem == "coverage":
         return "coverage"
     if first in ("models", "evaluations", "comparisons"):
-        suffix = " (predict)" if path.name.endswith(".predict.tsv") else ""
-        return {"models": "train", "evaluations": "evaluate", "comparisons": "compare"}[
-            first
-        ] + suffix
+        if path.name.endswith(".predict.tsv"):
+            return "predict"
+        return {"models": "train", "evaluations": "evaluate", "comparisons": "compare"}[first]
     return path.parts[1] if len(path.parts) > 2 else path.stem

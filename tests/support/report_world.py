@@ -266,7 +266,7 @@ class World:
         truths = [one.labels.get("emotion") for one in clips]
         guesses = [guess(one) for one in clips]
         labels = list(facts.pop("labels", LABELS))
-        told = {"model": model, "evaluation": evaluation, "labels": labels}
+        told = {"model": model, "evaluation": evaluation, "dataset": self.name, "labels": labels}
         _write_predictions(folder, clips, guesses, splits or [fold] * len(clips), told)
         metrics = facts.pop("metrics", None) or _metrics(truths, guesses, labels)
         base = {"model": model, "method": model, "split": fold, "seed": 0, "evaluation": evaluation}

@@ -1,12 +1,9 @@
-"""Where clips were lost and where the time went: states of all stores, Snakemake's benchmarks."""
+"""Where clips were lost: states of all stores."""
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from statistics import median
 from typing import Any
 
 from expressway.errors import USABLE
@@ -123,52 +120,3 @@ def _rank(stage: str) -> int:
 
 def _status(store: Store, clip_id: str) -> str:
     return store.status(clip_id) if clip_id in store else NOT_COMPUTED
-
-
-@dataclass(frozen=True)
-class RuleTime:
-    """The cost of all jobs of one rule; seconds of wall time, memory in MB."""
-
-    rule: str
-    jobs: int
-    total: float
-    median: float
-    longest: float
-    memory: float | None
-
-
-def rule_times(benchmarks: Iterable[tuple[str, Path]]) -> list[RuleTime]:
-    """Time per rule, most expensive first; benchmark files that do not exist are left out."""
-    rows: dict[str, list[Mapping[str, str]]] = {}
-    for rule, path in benchmarks:
-        if path.exists():
-            rows.setdefault(rule, []).extend(_benchmark_rows(path))
-    times = [_rule_time(rule, found) for rule, found in rows.items() if found]
-    return sorted(times, key=lambda time: -time.total)
-
-
-def _benchmark_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
-    return [row for row in rows if _number(row.get("s")) is not None]
-
-
-def _number(value: str | None) -> float | None:
-    """Snakemake writes `-` or `NA` where it could not measure."""
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
-
-
-def _rule_time(rule: str, rows: Sequence[Mapping[str, str]]) -> RuleTime:
-    seconds = [value for row in rows if (value := _number(row.get("s"))) is not None]
-    memory = [value for row in rows if (value := _number(row.get("max_rss"))) is not None]
-    return RuleTime(
-        rule=rule,
-        jobs=len(seconds),
-        total=sum(seconds),
-        median=median(seconds),
-        longest=max(seconds),
-        memory=max(memory, default=None),
-    )

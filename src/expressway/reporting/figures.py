@@ -151,8 +151,3 @@ def stacked_bar(title: str, counts: Mapping[str, int]) -> Markup:
         parts += rect.format(name.replace(" ", "-"), x, width)
         x += width
     return svg(title, 300, 14, "bar", parts, stretch=True)
-
-
-def bar(title: str, share: float) -> Markup:
-    """One horizontal bar of a given share of its track."""
-    return stacked_bar(title, {"ok": round(1000 * share), "track": 1000 - round(1000 * share)})

@@ -14,12 +14,13 @@ from expressway.language.captioners.movements import NEAREST_UNIT
 from expressway.reporting import (
     ReportSpec,
     captions,
-    coverage,
     figures,
     filmstrips,
+    learning,
     prose,
     provenance,
     text,
+    times,
 )
 from expressway.reporting.comparisons import comparisons
 from expressway.reporting.coverage import OpenDataset
@@ -74,9 +75,7 @@ def environment() -> Environment:
         metric=lambda name: SHORT_NAMES.get(name, metric_name(name)),
         words=lambda name: text.visible(str(name).replace("_", " ")),
     )
-    environment.globals.update(
-        shade=figures.shade, bar=figures.bar, stacked_bar=figures.stacked_bar, number=number
-    )
+    environment.globals.update(shade=figures.shade, stacked_bar=figures.stacked_bar, number=number)
     return environment
 
 
@@ -85,7 +84,6 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
     datasets = [OpenDataset(dataset) for dataset in spec.datasets]
     variants = provenance.variants(datasets)
     models = provenance.models(spec.models)
-    times = coverage.rule_times(spec.benchmarks)
     style, script = asset("report.css"), asset("report.js")
     return {
         "spec": spec,
@@ -93,7 +91,8 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
         "groups": groups(summaries),
         "comparisons": comparisons(read_comparisons(spec.comparisons)),
         "datasets": [_view(dataset, summaries, spec.thumbnails) for dataset in datasets],
-        "times": times,
+        "courses": learning.courses(models),
+        "timeline": times.timeline(spec.benchmarks),
         "variants": variants,
         "distinct": provenance.distinct(variants),
         "models": models,

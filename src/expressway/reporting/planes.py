@@ -15,7 +15,7 @@ from expressway.reporting.text import MINUS
 
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]
-WIDTH, HEIGHT = 320, 296
+WIDTH, HEIGHT, LOW = 320, 296, 200
 LEFT, RIGHT, TOP, BOTTOM = 54, 10, 10, 46
 BINS = 24
 MOST_POINTS = 1500  # of a scatter plot, so that the page stays small
@@ -29,6 +29,7 @@ class Plane:
     y: Range
     x_label: str
     y_label: str
+    height: int = HEIGHT
 
     def across(self, value: float) -> float:
         """The x coordinate of a value, kept inside."""
@@ -36,7 +37,7 @@ class Plane:
 
     def up(self, value: float) -> float:
         """The y coordinate of a value, kept inside."""
-        return round(HEIGHT - BOTTOM - _share(value, self.y) * (HEIGHT - TOP - BOTTOM), 1)
+        return round(self.height - BOTTOM - _share(value, self.y) * (self.height - TOP - BOTTOM), 1)
 
 
 def _share(value: float, limits: Range) -> float:
@@ -50,6 +51,19 @@ def curves(title: str, plane: Plane, places: Array, runs: Sequence[Array]) -> Ma
     chance = _line(plane, np.array(plane.x), np.array(plane.y), "reference")
     mean = _line(plane, places, np.mean(runs, axis=0), "mean")
     return _drawn(title, plane, chance + thin + mean)
+
+
+def courses(title: str, plane: Plane, runs: Sequence[Array]) -> Markup:
+    """What each run had at 1, 2, …; where there are several, their mean as far as all reach."""
+    thin = Markup("").join(_course(plane, run, "run") for run in runs if len(runs) > 1)
+    shortest = min(len(run) for run in runs)
+    thick = _course(plane, np.mean([run[:shortest] for run in runs], axis=0), "mean")
+    return _drawn(title, plane, thin + thick)
+
+
+def _course(plane: Plane, run: Array, kind: str) -> Markup:
+    kept = np.isfinite(run)
+    return _line(plane, np.arange(1.0, len(run) + 1)[kept], run[kept], kind)
 
 
 def _line(plane: Plane, xs: Array, ys: Array, kind: str) -> Markup:
@@ -110,14 +124,14 @@ def _dots(plane: Plane, points: tuple[Array, Array], kind: str, radius: int) -> 
 
 
 def _drawn(title: str, plane: Plane, body: Markup) -> Markup:
-    return svg(title, WIDTH, HEIGHT, "plane", _grid(plane) + body)
+    return svg(title, WIDTH, plane.height, "plane", _grid(plane) + body)
 
 
 def _grid(plane: Plane) -> Markup:
-    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    bottom, right = plane.height - BOTTOM, WIDTH - RIGHT
     line = Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>')
     text = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
-    parts = [text.format(right, HEIGHT - 6, "end", plane.x_label)]
+    parts = [text.format(right, plane.height - 6, "end", plane.x_label)]
     for tick in ticks(*plane.x, most=6):
         x = plane.across(tick)
         parts += [

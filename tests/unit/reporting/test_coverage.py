@@ -1,11 +1,9 @@
-"""Coverage counts where clips were lost; times come from Snakemake's own files."""
+"""Coverage counts where clips were lost."""
 
 from typing import Any
 
-import pytest
-
 from expressway.reporting import ReportDataset
-from expressway.reporting.coverage import OpenDataset, rule_times
+from expressway.reporting.coverage import OpenDataset
 
 
 def test_a_lost_clip_counts_once_where_it_first_failed(world: Any) -> None:
@@ -41,16 +39,3 @@ def test_shards_that_do_not_exist_are_not_computed(world: Any) -> None:
 def test_a_data_set_without_stores_is_fine() -> None:
     opened = OpenDataset(ReportDataset("empty", (), {}))
     assert (opened.stages, opened.losses, opened.complete) == ([], [], 0)
-
-
-def test_times_are_summed_per_rule(evaluated: Any) -> None:
-    evaluate, frames = rule_times(evaluated.benchmarks)
-    assert (frames.rule, frames.jobs, frames.total) == ("prepare_frames", 2, pytest.approx(20))
-    assert (frames.longest, frames.median, frames.memory) == (12.5, 10, 310.2)
-    assert (evaluate.total, evaluate.memory) == (61, None)
-
-
-def test_unmeasured_and_missing_benchmarks_are_left_out(world: Any) -> None:
-    world.write_benchmark("quick", ("-", "-"))
-    gone = ("gone", world.root / "benchmarks/gone.tsv")
-    assert rule_times([*world.benchmarks, gone]) == []

@@ -65,7 +65,7 @@ def test_the_first_line_says_that_demo_numbers_are_demo_numbers(evaluated: Any) 
 
 def test_sections_come_in_the_order_in_which_people_ask(evaluated: Any) -> None:
     ids = [a["id"] for a in Page(write(evaluated)).all("section")]
-    expected = "results comparisons confusions clips coverage time provenance methods"
+    expected = "results comparisons confusions training clips coverage time provenance methods"
     assert ids == expected.split()
 
 
