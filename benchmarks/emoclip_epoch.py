@@ -22,6 +22,7 @@ import numpy as np
 import open_clip
 import pyarrow as pa
 import torch
+from steps import train_step
 
 from expressway import methods
 from expressway.data.clips import Batch, ClipDataset, ClipStores, loader
@@ -135,18 +136,11 @@ def batches(data: tuple[list[Clip], dict[str, list[Path]]], method: Method) -> I
 def epoch_seconds(method: Method, epoch: Iterable[Batch]) -> float:
     """Return the CPU seconds of one epoch, after one warm-up step."""
     optimiser = method.optimiser()
-    step(method, optimiser, next(iter(epoch)))
+    train_step(method, optimiser, next(iter(epoch)))
     started = time.process_time()
     for batch in epoch:
-        step(method, optimiser, batch)
+        train_step(method, optimiser, batch)
     return time.process_time() - started
-
-
-def step(method: Method, optimiser: torch.optim.Optimizer, batch: Batch) -> None:
-    """Take one training step."""
-    optimiser.zero_grad()
-    torch.stack(list(method.loss(batch).values())).sum().backward()
-    optimiser.step()
 
 
 if __name__ == "__main__":

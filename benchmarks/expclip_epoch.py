@@ -26,6 +26,7 @@ import open_clip
 import pyarrow as pa
 import torch
 import transformers
+from steps import train_step
 
 from expressway import methods
 from expressway.data.clips import Batch, ClipDataset, ClipStores, loader
@@ -178,18 +179,11 @@ def write(
 def epoch_seconds(method: Method, epoch: Iterable[Batch]) -> tuple[float, float]:
     """Return the CPU seconds and the clock's seconds of one epoch, after one warm-up step."""
     optimiser = method.optimiser()
-    step(method, optimiser, next(iter(epoch)))
+    train_step(method, optimiser, next(iter(epoch)))
     cpu, clock = time.process_time(), time.perf_counter()
     for batch in epoch:
-        step(method, optimiser, batch)
+        train_step(method, optimiser, batch)
     return time.process_time() - cpu, time.perf_counter() - clock
-
-
-def step(method: Method, optimiser: torch.optim.Optimizer, batch: Batch) -> None:
-    """Take one training step."""
-    optimiser.zero_grad()
-    torch.stack(list(method.loss(batch).values())).sum().backward()
-    optimiser.step()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from steps import train_step
 from torch.utils.data import DataLoader
 
 from expressway import backbones, methods, training
@@ -135,23 +136,13 @@ def step_rate(
 ) -> tuple[float, float]:
     """Return clips per second of training steps on a batch that is there, and CPU ms a clip."""
     optimiser, batch = method.optimiser(), batch.to(options.device)
-    step(method, optimiser, batch, options)
+    lower = options.precision == "bf16-mixed"
+    float(train_step(method, optimiser, batch, lower))
     clock, cpu = time.monotonic(), time.process_time()
     for _ in range(steps):
-        step(method, optimiser, batch, options)
+        float(train_step(method, optimiser, batch, lower))  # waits for the device
     clips = steps * len(batch)
     return clips / (time.monotonic() - clock), 1000 * (time.process_time() - cpu) / clips
-
-
-def step(method: Method[Any], optimiser: torch.optim.Optimizer, batch: Batch, options: Any) -> None:
-    """Take one training step and wait for the device."""
-    optimiser.zero_grad()
-    lower = options.precision == "bf16-mixed"
-    with torch.autocast(options.device.partition(":")[0], torch.bfloat16, enabled=lower):
-        loss = torch.stack(list(method.loss(batch).values())).sum()
-    loss.backward()
-    optimiser.step()
-    float(loss.detach())
 
 
 def train_spec(
