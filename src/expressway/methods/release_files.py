@@ -92,8 +92,9 @@ def write_backbone(tower: Mapping[str, Tensor], folder: Path, where: str) -> Pat
     """Write a CLIP in OpenAI's names as an open_clip folder; return its weights file."""
     from safetensors.torch import save_file
 
-    config = {"model_cfg": _architecture(tower, where), "preprocess_cfg": _PREPROCESS}
-    config["preprocess_cfg"] |= {"size": config["model_cfg"]["vision_cfg"]["image_size"]}
+    model = _architecture(tower, where)
+    preprocess = _PREPROCESS | {"size": model["vision_cfg"]["image_size"]}
+    config = {"model_cfg": model, "preprocess_cfg": preprocess}
     # jit-time leftovers of OpenAI's files, not weights
     skipped = ("input_resolution", "context_length", "vocab_size")
     weights = {k: v.float().contiguous() for k, v in tower.items() if k not in skipped}
