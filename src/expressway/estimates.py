@@ -1,8 +1,8 @@
 """``expressway plan``: what a run would do and cost, before anything runs.
 
 Rates are measured: those of earlier jobs on this machine (Snakemake's benchmark files) where
-there are any, else those of the demo world in ``rates.csv`` (2 cores, no GPU; 37 frames of 224
-pixels a clip, the tiny backbone). A rate that nobody measured is not guessed.
+there are any, else those in ``rates.csv`` (no GPU; clips of 37 frames of 224 pixels): the demo's,
+and benchmarks/towers.py for CLIP's usual sizes. A rate that nobody measured is not guessed.
 """
 
 import csv
@@ -12,20 +12,26 @@ from pathlib import Path
 from statistics import mean
 
 from expressway.datasets import shard_path
+from expressway.manifest import Clip
 from expressway.plan import Plan, narrowed
+from expressway.stage import StageConfig
+from expressway.store import read_footer
 
 RATES = Path(__file__).with_name("rates.csv")
 BENCHMARKS = Path("logs/benchmarks")
-HERE, DEMO, UNKNOWN = "measured here", "demo's rate", "not measured"
+NETWORK_KEYS = ("backbone", "model", "detector")
+RATED_FRAMES = 37
+HERE, SHIPPED, UNKNOWN = "measured here", "shipped rate", "not measured"
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The cost of one clip (a store) or one run (a model); None where nobody measured."""
+    """The cost of one clip; None where nobody measured. ``gpu_seconds``: 0 without a GPU."""
 
     cpu_seconds: float | None
     bytes: float | None
     source: str
+    gpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Cost:
     hours: float | None
     gigabytes: float | None
     source: str
+    gpu_hours: float = 0.0
 
 
 def describe(plan: Plan, table: str | None = None) -> str:
@@ -49,16 +56,17 @@ def describe(plan: Plan, table: str | None = None) -> str:
     chosen = narrowed(plan, table) if table else plan
     costs = [*stores(chosen), *models(chosen), *evaluations(chosen)]
     lines = [
-        f"{'what':<44} {'jobs':>6} {'there':>6} {'CPU hours':>10} {'GB':>8}  rate",
+        _columns("what", "jobs", "there", "CPU hours", "GPU hours", "GB", "rate"),
         *(_line(cost) for cost in costs),
         _line(_total(costs)),
     ]
-    unknown = [cost.what for cost in costs if cost.hours is None and cost.jobs > cost.done]
+    unknown = sum(cost.hours is None and cost.jobs > cost.done for cost in costs)
     if unknown:
         lines.append(
-            f"not measured yet: {', '.join(unknown)}; after one job of each, its rate is known"
+            f"{unknown} line(s) are not measured and no part of the sum; after one job of each, "
+            "its rate is known"
         )
-    lines.append("hours are of one core; stages and training that use a GPU take fewer there")
+    lines.append("CPU hours are of one core; GPU hours are known of stores that a GPU has begun")
     return "\n".join(lines)
 
 
@@ -69,36 +77,58 @@ def stores(plan: Plan) -> list[Cost]:
         dataset = plan.dataset(name)
         for stage, variant in plan.stores(name):
             paths = {s: Path(shard_path(name, stage, variant, s)) for s in dataset.shards}
-            todo = sum(len(dataset.rows(s)) for s, path in paths.items() if not path.exists())
-            rate = store_rate(name, stage, variant)
+            todo = [s for s, path in paths.items() if not path.exists()]
+            rate = store_rate(name, stage, variant, plan.config(stage, variant))
+            clips = sum(_clips(dataset.rows(s), rate) for s in todo)
             found.append(
                 Cost(
                     f"{name}: {stage}/{variant}",
                     len(paths),
-                    sum(path.exists() for path in paths.values()),
-                    None if rate.cpu_seconds is None else rate.cpu_seconds * todo / 3600,
-                    None if rate.bytes is None else rate.bytes * todo / 1e9,
+                    len(paths) - len(todo),
+                    None if rate.cpu_seconds is None else rate.cpu_seconds * clips / 3600,
+                    None if rate.bytes is None else rate.bytes * clips / 1e9,
                     rate.source,
+                    rate.gpu_seconds * clips / 3600,
                 )
             )
     return found
 
 
-def store_rate(dataset: str, stage: str, variant: str) -> Rate:
-    """Return the cost of one clip: this store's own where some is there, else the demo's."""
+def _clips(clips: Iterable[Clip], rate: Rate) -> float:
+    """Return how many clips the rate counts: a shipped rate takes an image for one frame."""
+    image = 1.0 if rate.source == HERE else 1 / RATED_FRAMES
+    return sum(image if clip.kind == "image" else 1.0 for clip in clips)
+
+
+def store_rate(dataset: str, stage: str, variant: str, config: StageConfig) -> Rate:
+    """Return the cost of one clip: this store's own where some is there, else a shipped one."""
     folder = Path("results") / dataset / stage / variant
     shards = sorted(folder.glob("[0-9]*.parquet"))
     times = [BENCHMARKS / dataset / stage / variant / f"{path.stem}.tsv" for path in shards]
     seconds = _seconds(times)
     if shards and seconds:
         rows = sum(_rows(path) for path in shards)
-        return Rate(sum(seconds) / rows, sum(p.stat().st_size for p in shards) / rows, HERE)
+        on_gpu = read_footer(shards[-1]).get("device", "cpu") != "cpu"
+        return Rate(
+            sum(seconds) / rows,
+            sum(path.stat().st_size for path in shards) / rows,
+            HERE,
+            sum(_seconds(times, ("s",))) / rows if on_gpu else 0.0,
+        )
     with RATES.open(newline="", encoding="utf-8") as file:
-        known = {line["stage"]: line for line in csv.DictReader(file)}
-    if stage not in known:
+        known = {(line["stage"], line["network"]): line for line in csv.DictReader(file)}
+    line = known.get((stage, network(config)))
+    if line is None:
         return Rate(None, None, UNKNOWN)
-    line = known[stage]
-    return Rate(float(line["cpu_seconds_per_clip"]), float(line["bytes_per_clip"]), DEMO)
+    return Rate(float(line["cpu_seconds_per_clip"]), float(line["bytes_per_clip"]), SHIPPED)
+
+
+def network(config: StageConfig) -> str:
+    """Return the network that a variant runs, which decides what it costs; empty: none."""
+    values = config.model_dump()
+    options = [values, *(values.get(name) or {} for name in ("transformers", "openai"))]
+    found = [each[key] for each in options for key in NETWORK_KEYS if each.get(key)]
+    return str(found[0]) if found else ""
 
 
 def _rows(shard: Path) -> int:
@@ -140,7 +170,7 @@ def evaluations(plan: Plan) -> list[Cost]:
     return found
 
 
-def _seconds(paths: Iterable[Path]) -> list[float]:
+def _seconds(paths: Iterable[Path], columns: Sequence[str] = ("cpu_time", "s")) -> list[float]:
     """Return the CPU seconds of jobs, the wall time where a job was too short to be sampled."""
     found = []
     for path in paths:
@@ -148,8 +178,8 @@ def _seconds(paths: Iterable[Path]) -> list[float]:
             continue
         with path.open(newline="", encoding="utf-8") as file:
             for line in csv.DictReader(file, delimiter="\t"):
-                cpu = _number(line.get("cpu_time"))
-                found.append(cpu or _number(line.get("s")) or 0.0)
+                numbers = [_number(line.get(column)) for column in columns]
+                found.append(next(filter(None, numbers), 0.0))
     return found
 
 
@@ -168,10 +198,16 @@ def _total(costs: Sequence[Cost]) -> Cost:
         sum(cost.hours or 0 for cost in costs),
         sum(cost.gigabytes or 0 for cost in costs),
         "",
+        sum(cost.gpu_hours for cost in costs),
     )
 
 
 def _line(cost: Cost) -> str:
     hours = "?" if cost.hours is None else f"{cost.hours:.2f}"
+    gpu = f"{cost.gpu_hours:.2f}" if cost.gpu_hours else ""
     size = "" if cost.gigabytes is None else f"{cost.gigabytes:.2f}"
-    return f"{cost.what:<44} {cost.jobs:>6} {cost.done:>6} {hours:>10} {size:>8}  {cost.source}"
+    return _columns(cost.what, str(cost.jobs), str(cost.done), hours, gpu, size, cost.source)
+
+
+def _columns(what: str, jobs: str, there: str, hours: str, gpu: str, size: str, rate: str) -> str:
+    return f"{what:<44} {jobs:>6} {there:>6} {hours:>10} {gpu:>10} {size:>8}  {rate}"

@@ -60,6 +60,7 @@ def stage_job(plan: Plan, name: tuple[str, str, str, str], cores: int, device: s
             "shard": shard,
             "fingerprint": plan.fingerprint(dataset, stage, variant),
             "rows": plan.rows(*name),
+            "device": device,
             "program": package_versions(OWN_PACKAGES),
         },
         cores=cores,

@@ -1,7 +1,7 @@
 """From the configuration to the models and evaluations there are to make, and what they read."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,11 @@ from expressway.datasets import shard_path
 from expressway.errors import ConfigError
 from expressway.manifest import Clip
 from expressway.provenance import code_fingerprint, digest, fingerprint
-from expressway.schema import EvaluationConfig, ModelConfig, Settings
-from expressway.store_plan import StorePlan, weights
+from expressway.schema import EvaluationConfig, Settings
+from expressway.store_plan import StorePlan, method_file, weights
 
 UNTRAINED_SPLIT = "all"
 T = TypeVar("T")
-METHODS = Path("config/methods")
 
 
 class Plan(StorePlan):
@@ -29,17 +28,6 @@ class Plan(StorePlan):
         # models share splits, and evaluations share test clips: both are long lists
         self._training_rows = lru_cache(maxsize=None)(self._training_rows_digest)
         self._test_clips = lru_cache(maxsize=None)(self._with_truth)
-
-    def model(self, name: str) -> ModelConfig:
-        """Return a model's configuration.
-
-        Raises:
-            ConfigError: there is no such model.
-        """
-        found = self.settings.models.get(name) or self.catalogue.models.get(name)
-        if found is None:
-            raise ConfigError(f"no model {name!r}; known: {', '.join(self.settings.models)}")
-        return found
 
     def evaluation(self, name: str) -> EvaluationConfig:
         """Return an evaluation's configuration.
@@ -58,12 +46,6 @@ class Plan(StorePlan):
         model = self.model(name)
         defaults = method_file(model.method).get("recipe") or {}
         return {**defaults, **model.recipe}
-
-    def reads(self, name: str, phase: str) -> dict[str, str]:
-        """Return stage -> variant that a model reads in a phase, ``train`` or ``predict``."""
-        model = self.model(name)
-        wanted = method_file(model.method)["reads"][phase]
-        return {stage: variant for stage, variant in model.stores.items() if stage in wanted}
 
     def runs(self, name: str) -> list[str]:
         """Return the folders of a model's training runs: ``{split}-seed{seed}``."""
@@ -352,20 +334,6 @@ def _same_or_only(name: str, wanted: T, known: Sequence[T], what: str) -> T:
 
 def _facts(clip: Clip, split: str, task: str) -> list[Any]:
     return [clip.id, clip.labels.get(task), clip.subject, split, *clip.targets.items()]
-
-
-@cache
-def method_file(method: str) -> dict[str, Any]:
-    """Return ``config/methods/METHOD.yaml``: ``reads`` (stores per phase) and ``recipe``.
-
-    Raises:
-        ConfigError: the file is missing or says not what the method reads.
-    """
-    path = METHODS / f"{method}.yaml"
-    found = read_yaml(path)
-    if set(found.get("reads", {})) != {"train", "predict"} or set(found) - {"reads", "recipe"}:
-        raise ConfigError(f"{path}: expected reads: {{train: [...], predict: [...]}} and recipe:")
-    return found
 
 
 def narrowed(plan: Plan, table: str) -> Plan:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, create_model
 from expressway import stages
 from expressway.config import StrictModel, nearest, read_yaml, validate
 from expressway.errors import ConfigError
+from expressway.importers import OFFICIAL
 from expressway.manifest import DatasetConfig
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -269,9 +270,10 @@ def dataset_config(settings: Settings, name: str) -> DatasetConfig:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
+        how = f"{name} --root DIR" if name in OFFICIAL else f"folder DIR --name {name}"
         raise ConfigError(
             f"no data set {name!r}{nearest(name, known)}; known: {', '.join(known) or 'none'} "
-            f"(files in {folder}); add one with: expressway import folder DIR --name {name}"
+            f"(files in {folder}); add it with: expressway import {how}"
         )
     return validate(DatasetConfig, read_yaml(path), str(path))
 

@@ -6,14 +6,18 @@ file hashes.
 
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from expressway import schema, stages
+from expressway.config import read_yaml
 from expressway.datasets import Dataset, read_dataset, shard_path, truth_path
 from expressway.errors import ConfigError, ManifestError
 from expressway.manifest import Clip, missing_files, rows_digest
 from expressway.provenance import HashLedger, code_fingerprint, fingerprint
-from expressway.schema import Settings
+from expressway.schema import ModelConfig, Settings
 from expressway.stage import Source, StageConfig
+
+METHODS = Path("config/methods")
 
 
 class StorePlan:
@@ -80,15 +84,34 @@ class StorePlan:
         upstream = self.config(stage, variant).upstream()
         return stage == "frames" or any(not self.kept(*pair) for pair in upstream.items())
 
+    def model(self, name: str) -> ModelConfig:
+        """Return a model's configuration.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        found = self.settings.models.get(name) or self.catalogue.models.get(name)
+        if found is None:
+            raise ConfigError(f"no model {name!r}; known: {', '.join(self.settings.models)}")
+        return found
+
+    def reads(self, name: str, phase: str) -> dict[str, str]:
+        """Return stage -> variant that a model reads in a phase, ``train`` or ``predict``."""
+        model = self.model(name)
+        wanted = method_file(model.method)["reads"][phase]
+        return {stage: variant for stage, variant in model.stores.items() if stage in wanted}
+
     def stores(self, dataset: str) -> list[tuple[str, str]]:
         """Return all stores to make for a data set, upstream first, each once."""
         config = schema.dataset_config(self.settings, dataset)
         wanted = self.settings.prepare if config.prepare is None else config.prepare
         pairs = [tuple(name.split("/")) for name in wanted]
-        for model in self.settings.models.values():
-            evaluated = {d for e in self.settings.evaluations.values() for d in e.datasets}
-            if dataset == model.dataset or dataset in evaluated:
-                pairs += list(model.stores.items())
+        for name, model in self.settings.models.items():
+            if dataset == model.dataset:
+                pairs += self.reads(name, "train").items()
+        for evaluation in self.settings.evaluations.values():
+            for name in evaluation.models if dataset in evaluation.datasets else ():
+                pairs += self.reads(name, "predict").items()
         found: dict[tuple[str, str], None] = {}
         for stage, variant in pairs:
             for pair in self._with_upstream(stage, variant):
@@ -171,6 +194,20 @@ class StorePlan:
             if not self.kept(above, name):
                 columns |= dict.fromkeys(self.config(above, name).manifest_columns())
         return tuple(columns)
+
+
+@cache
+def method_file(method: str) -> dict[str, Any]:
+    """Return ``config/methods/METHOD.yaml``: ``reads`` (stores per phase) and ``recipe``.
+
+    Raises:
+        ConfigError: the file is missing or says not what the method reads.
+    """
+    path = METHODS / f"{method}.yaml"
+    found = read_yaml(path)
+    if set(found.get("reads", {})) != {"train", "predict"} or set(found) - {"reads", "recipe"}:
+        raise ConfigError(f"{path}: expected reads: {{train: [...], predict: [...]}} and recipe:")
+    return found
 
 
 @cache
