@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from expressway import backbones, methods, prediction, training
+from expressway.cli import app
 from expressway.data.cards import ModelCard
 from expressway.errors import ConfigError
 from expressway.methods.base import Context
@@ -169,6 +171,14 @@ def test_intended_widths_are_no_release(release, tmp_path) -> None:
     torch.save(changed, tmp_path / "intended.pth")
     with pytest.raises(ConfigError, match="a release of width 16 has heads of 2048"):
         methods.import_weights("emoclip", tmp_path / "intended.pth", tmp_path / "m")
+
+
+def test_the_command_says_where_the_model_is(release, tmp_path) -> None:
+    torch.save(release, tmp_path / "4.pth")
+    asked = ["import-weights", "emoclip", str(tmp_path / "4.pth"), "--out", str(tmp_path / "m")]
+    answer = CliRunner().invoke(app, asked)
+    assert (answer.exit_code, answer.output.split()) == (0, [str(tmp_path / "m")])
+    assert ModelCard.read(tmp_path / "m").method == "emoclip"
 
 
 def test_files_that_are_no_state_dicts_are_refused(tmp_path) -> None:
