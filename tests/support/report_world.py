@@ -169,6 +169,25 @@ def parsing_row(index: int) -> dict[str, Any]:
     return {"source_index": np.arange(FRAMES, dtype=np.int32), "masks": [skin] * FRAMES}
 
 
+ATTENTION_SCHEMA = pa.schema(
+    [
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("scores", pa.list_(pa.float32())),
+        frame_array("windows", "int16", 2),
+        pa.field("image_size", pa.int32()),
+    ]
+)
+
+
+def attention_row(index: int) -> dict[str, Any]:
+    """The window of the clip's own label, which is the likest one, at (16, 40) of 64."""
+    likest = index % len(LABELS)
+    middles = np.full((len(LABELS), 2), 8, np.int16)
+    middles[likest] = 16, 40
+    scores = [0.5 if label == likest else 0.1 for label in range(len(LABELS))]
+    return {"labels": LABELS, "scores": scores, "windows": middles, "image_size": 64}
+
+
 STAGES: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
     "frames": (FRAMES_SCHEMA, frames_row),
     "faces": (FACES_SCHEMA, faces_row),
@@ -177,6 +196,9 @@ STAGES: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
 TOLD: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
     "parsing": (PARSING_SCHEMA, parsing_row),
     "captions": (CAPTIONS_SCHEMA, captions_row),
+}
+LOOKED: dict[str, tuple[pa.Schema, Callable[[int], dict[str, Any]]]] = {
+    "attention": (ATTENTION_SCHEMA, attention_row),
 }
 
 
@@ -211,6 +233,10 @@ class World:
             for fold in range(4)
         ]
 
+    def write_attention(self) -> None:
+        """Write a window per clip and class likewise."""
+        self._write(LOOKED, {})
+
     def write_truth(self, units: tuple[str, str] = ("AU12", "AU26"), name: str = "00000") -> None:
         """Write drawn units: the first in every eighth clip, the second in every second."""
         shown = [np.tile(np.float32([i % 8 == 0, i % 2 == 0]), (5, 1)) for i in self.ordinals]
@@ -231,7 +257,7 @@ class World:
             self.stores[stage, "native"] = [self._shard(stage, s, states) for s in starts]
 
     def _shard(self, stage: str, start: int, states: dict[str, Any]) -> Path:
-        schema, make = {**STAGES, **TOLD}[stage]
+        schema, make = {**STAGES, **TOLD, **LOOKED}[stage]
         folder = self.root / f"results/{self.name}/{stage}/native"
         path = folder / f"{start // self.shard_size:05d}.parquet"
         footer = {
@@ -260,14 +286,19 @@ class World:
         /,
         **facts: Any,
     ) -> Path:
-        """Write predictions and metrics of one run; `guess` gives a label or None."""
+        """Write predictions and metrics of one run; `guess` gives a label or None.
+
+        The fact `scores` maps clip id -> scores, null where it is absent.
+        """
         evaluation = str(facts.get("evaluation", "descriptions"))
         folder = self.root / f"results/evaluations/{model}/{fold}-seed0/{evaluation}"
         truths = [one.labels.get("emotion") for one in clips]
         guesses = [guess(one) for one in clips]
         labels = list(facts.pop("labels", LABELS))
         told = {"model": model, "evaluation": evaluation, "dataset": self.name, "labels": labels}
-        _write_predictions(folder, clips, guesses, splits or [fold] * len(clips), told)
+        scores = facts.pop("scores", {})
+        given = [scores.get(one.id) for one in clips]
+        _write_predictions(folder, clips, guesses, given, splits or [fold] * len(clips), told)
         metrics = facts.pop("metrics", None) or _metrics(truths, guesses, labels)
         base = {"model": model, "method": model, "split": fold, "seed": 0, "evaluation": evaluation}
         rest = {
@@ -321,6 +352,7 @@ def _write_predictions(
     folder: Path,
     clips: list[Clip],
     guesses: list[str | None],
+    scores: list[list[float] | None],
     splits: list[str],
     footer: dict[str, Any],
 ) -> None:
@@ -331,7 +363,7 @@ def _write_predictions(
             "split": splits,
             "label": pa.array([one.labels.get("emotion") for one in clips], pa.string()),
             "prediction": pa.array(guesses, pa.string()),
-            "scores": pa.array([None] * len(clips), pa.list_(pa.float32())),
+            "scores": pa.array(scores, pa.list_(pa.float32())),
             "status": ["ok" if guess else "no_face" for guess in guesses],
         }
     )

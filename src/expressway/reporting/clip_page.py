@@ -14,7 +14,7 @@ from markupsafe import Markup
 from expressway.config import nearest
 from expressway.errors import USABLE, ConfigError
 from expressway.manifest import Clip
-from expressway.reporting import ReportDataset, filmstrips, streams
+from expressway.reporting import ReportDataset, filmstrips, streams, windows
 from expressway.reporting.captions import movements
 from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
 from expressway.reporting.html import asset, environment, policy
@@ -103,8 +103,8 @@ def _films(dataset: OpenDataset, stage: str, store: Store, clip: Clip) -> Pictur
         drawn = streams.films(dataset, clip.id)
         return {name: film for name, film in drawn.items() if name == "parsing"}
     if stage == "attention":
-        faces = dataset.first("faces")
-        return {"attention": filmstrips.window_film(faces, store, clip.id)} if faces else {}
+        faces = windows.faces_of(dataset, store)
+        return {"attention": windows.window_film(faces, store, clip.id)}
     return {}
 
 

@@ -16,7 +16,7 @@ from expressway.errors import USABLE
 from expressway.manifest import Clip
 from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
 from expressway.reporting.results import Summary
-from expressway.store import Store
+from expressway.store import Store, read_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,7 +53,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Choice:
-    """Clips that a reference model got right and wrong, drawn by a hash of their ids."""
+    """Clips of which a reference model was surest, right and wrong."""
 
     reference: Summary
     right: tuple[Strip, ...]
@@ -79,7 +79,8 @@ def choose(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool)
     """Film strips for an evaluated data set, None where there is nothing to show.
 
     The reference is the row with the highest mean recall; every class gets its turn before any
-    gets a second clip, and within a class the hash of the id decides, not the eye.
+    gets a second clip, and of a class the clips come first whose best score is furthest ahead of
+    the second; between equals the hash of the id decides.
     """
     mine = [s for s in summaries if _tells_classes(s) and s.facts.get("dataset") == dataset.name]
     if not mine or not thumbnails:
@@ -87,8 +88,9 @@ def choose(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool)
     reference = max(mine, key=_score)
     task = reference.facts["task"]
     spoken = {summary_key(s): _verdicts(s) for s in mine if s.facts["task"] == task}
-    known = spoken[summary_key(reference)]
+    known, lead = spoken[summary_key(reference)], _leads(reference)
     usable = [c for c in dataset.clips if c.id in known and _has_pictures(dataset, c.id)]
+    usable.sort(key=lambda clip: (-lead.get(clip.id, 0.0), lot(clip.id)))
     right = _turns([c for c in usable if known[c.id].right], reference, RIGHT)
     wrong = _turns([c for c in usable if not known[c.id].right], reference, WRONG)
     strips = [
@@ -122,19 +124,31 @@ def _verdicts(summary: Summary) -> dict[str, Verdict]:
     }
 
 
+def _leads(summary: Summary) -> dict[str, float]:
+    """Clip id -> how far the best score is ahead of the second; clips without scores are absent."""
+    found = {}
+    for member in summary.members:
+        table = read_table(member.folder / "predictions.parquet", ("clip_id", "scores"))
+        for row in table.to_pylist():
+            scores = sorted(row["scores"] or ())
+            if len(scores) > 1:
+                found[row["clip_id"]] = scores[-1] - scores[-2]
+    return found
+
+
 def _turns(clips: Sequence[Clip], reference: Summary, number: int) -> list[Clip]:
     """The first clips when classes take turns in label order."""
     task = str(reference.facts["task"])
     queues = [
-        sorted((c for c in clips if c.labels.get(task) == label), key=lambda c: _lot(c.id))
-        for label in reference.labels
+        [clip for clip in clips if clip.labels.get(task) == label] for label in reference.labels
     ]
     depth = max((len(queue) for queue in queues), default=0)
     drawn = [queue[turn] for turn in range(depth) for queue in queues if turn < len(queue)]
     return drawn[:number]
 
 
-def _lot(clip_id: str) -> str:
+def lot(clip_id: str) -> str:
+    """A key that sorts clips in an order that nobody chose."""
     return hashlib.sha256(clip_id.encode()).hexdigest()
 
 
@@ -180,32 +194,6 @@ def face_film(faces: Store, landmarks: Store | None, clip_id: str) -> list[Marku
     row = faces.row(clip_id)
     points = landmarks.row(clip_id) if landmarks and landmarks.usable(clip_id) else None
     return list(_crops(row, points, evenly(len(row["source_index"]), FRAMES)))
-
-
-def window_film(faces: Store, attention: Store, clip_id: str) -> list[Markup]:
-    """Aligned faces of a clip with the window of the class that CLIP finds most similar."""
-    if not faces.usable(clip_id):
-        return []
-    row, found = faces.row(clip_id), attention.row(clip_id)
-    side = int(found["image_size"])
-    middle = found["windows"][int(np.argmax(found["scores"]))]
-    chosen = evenly(len(row["source_index"]), FRAMES)
-    marks = [_window(row["crops"][i], middle, side) for i in chosen]
-    labels = [f"window at {float(row['time'][i]):.2f} s" for i in chosen]
-    crops = (row["crops"][i] for i in chosen)
-    return [thumbnail(*each) for each in zip(crops, labels, marks, strict=True)]
-
-
-def _window(crop: bytes, middle: npt.NDArray[np.int16], side: int) -> Markup:
-    """The window, a quarter of the side wide, in the crop's own pixels."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(crop)) as image:
-        across, down = image.width / side, image.height / side
-    width, height = side / 4 * across, side / 4 * down
-    left, top = float(middle[1]) * across - width / 2, float(middle[0]) * down - height / 2
-    rect = Markup('<rect class="box" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
-    return rect.format(left, top, width, height)
 
 
 def _row(dataset: OpenDataset, stage: str, clip_id: str) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from expressway.reporting import (
     provenance,
     text,
     times,
+    windows,
 )
 from expressway.reporting.comparisons import comparisons
 from expressway.reporting.coverage import OpenDataset
@@ -47,6 +48,7 @@ class DatasetView:
     found: list[filmstrips.Found] | None
     statuses: dict[str, int]
     strips: list[filmstrips.Strip]
+    looks: list[windows.Look]
     told: list[captions.Told]
 
 
@@ -139,5 +141,6 @@ def _view(dataset: OpenDataset, summaries: Sequence[Summary], thumbnails: bool) 
         found=None if evaluated else filmstrips.found(dataset),
         statuses=filmstrips.found_statuses(dataset),
         strips=[] if evaluated else filmstrips.found_strips(dataset, thumbnails),
+        looks=windows.looks(dataset, thumbnails),
         told=captions.told(dataset, thumbnails),
     )

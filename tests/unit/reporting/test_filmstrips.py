@@ -1,4 +1,4 @@
-"""Film strips are chosen by lot, show what the stores hold, and only where that was asked for."""
+"""Film strips: clips that a model was sure of, what the stores hold, only where asked for."""
 
 from typing import Any
 
@@ -26,6 +26,23 @@ def test_right_and_wrong_clips_are_shown_by_the_best_model(evaluated: Any) -> No
     assert {strip.truth for strip in choice.right[:4]} == set(choice.reference.labels)
     verdicts = {verdict.model: verdict.right for verdict in choice.right[0].verdicts}
     assert verdicts["emoclip"] is True
+
+
+def test_of_a_class_the_clip_comes_first_whose_best_score_is_furthest_ahead(world: Any) -> None:
+    scores = {one.id: [5.0, 5.0 - i, -20.0, -20.0] for i, one in enumerate(world.clips)}
+    guesses = {0: "anger", 12: "anger"}
+    world.write_evaluation(
+        "m",
+        "fold1",
+        world.clips,
+        lambda one: guesses.get(int(one.id[-3:]), one.labels["emotion"]),
+        scores=scores,
+    )
+    choice = choose(OpenDataset(world.dataset()), summarise(world.evaluations), True)
+    assert choice is not None
+    # four labels in turn; clip 12 of happiness, the surest of all, is wrong
+    assert [s.clip.id for s in choice.right[:4]] == ["clip-008", "clip-013", "clip-014", "clip-015"]
+    assert [s.clip.id for s in choice.wrong] == ["clip-012", "clip-000"]
 
 
 def test_the_choice_does_not_depend_on_the_order_of_clips(evaluated: Any) -> None:
