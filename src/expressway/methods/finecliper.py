@@ -34,7 +34,7 @@ NOT_RELEASED = "nothing was released: there is no published behaviour to reprodu
 
 
 class Recipe(base.Recipe):
-    """FineCLIPER's recipe; its paper states hardly any value (section 5)."""
+    """FineCLIPER's recipe; the paper states few values (section 5). No origin named: ours."""
 
     epochs: int = Field(30, ge=0, description="paper: not stated; AIM: 30")
     batch_size: int | None = Field(64, ge=1, description="paper: not stated; AIM: 64")
@@ -59,7 +59,8 @@ class Recipe(base.Recipe):
     )
     frames: int = Field(16, ge=1, description="of a clip, one per segment; paper: 16 (a figure)")
     adapters: tuple[Adapted, ...] = Field(
-        ("images", "positive", "negative", "captions"), description="which towers have adapters"
+        ("images", "positive", "negative", "captions"),
+        description="which towers have adapters; paper: all",
     )
     adapter_width: float = Field(
         0.25, gt=0, description="of adapters, as a share of the tower's up to 1; AIM: 0.25"
@@ -75,11 +76,15 @@ class Recipe(base.Recipe):
     heads: int = Field(8, ge=1, description="of the temporal transformer; DFER-CLIP: 8")
     head_dim: int = Field(64, ge=1, description="of the temporal transformer; DFER-CLIP: 64")
     mlp_dim: int = Field(1024, ge=1, description="of the temporal transformer; DFER-CLIP: 1024")
-    init_std: float = Field(1.0, ge=0, description="of its summary token and positions at first")
+    init_std: float = Field(
+        1.0, ge=0, description="of its summary token and positions; DFER-CLIP: 1"
+    )
     fusion: Literal["adaptive", "fixed", "learned"] = Field(
         "adaptive", description="weights of the modalities; paper: adaptive, formula not stated"
     )
-    fusion_temperature: float = Field(0.1, gt=0, description="of adaptive weights")
+    fusion_temperature: float = Field(
+        0.1, gt=0, description="of adaptive weights; paper: not stated"
+    )
     first_weight: float = Field(
         0.5, ge=0, le=1, description="of the first modality in fixed fusion; paper: 0.1 to 0.9"
     )

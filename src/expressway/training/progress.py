@@ -125,7 +125,7 @@ def _losses(row: Mapping[str, float]) -> str:
 def _speed(times: Mapping[str, float]) -> str:
     spent = max(1e-9, times["data_seconds"] + times["step_seconds"])
     waiting = times["data_seconds"] / spent
-    return f"{times['clips_per_second']:.0f} clips/s, {waiting:.0%} of it waiting for clips"
+    return f"{times['clips_per_second']:.0f} clips/s, {waiting:.0%} of the time waiting for clips"
 
 
 def write_log(path: Path, history: list[dict[str, float]], times: list[dict[str, float]]) -> None:
