@@ -18,6 +18,8 @@ from expressway.provenance import digest
 from expressway.records import read_records
 
 COLUMNS = ("id", "path", "kind", "video", "start", "end", "subject", "sha256")
+# In no phrasing of `caption`: a text tower that reads English only must not meet it.
+CHINESE = "caption_zh"
 KINDS = ("video", "frames", "image")
 PARTS = ("train", "validation", "test")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -77,6 +79,7 @@ class Clip:
     end: float | None = None
     subject: str | None = None
     captions: tuple[str, ...] = ()
+    caption_zh: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
@@ -118,7 +121,7 @@ def read_manifest(path: Path, dataset: DatasetConfig) -> list[Clip]:
 
 
 def _header_problems(header: Sequence[str], dataset: DatasetConfig) -> list[str]:
-    known = {*COLUMNS, *dataset.labels, *dataset.targets}
+    known = {*COLUMNS, CHINESE, *dataset.labels, *dataset.targets}
     missing = [name for name in ("id", "path") if name not in header]
     strange = [n for n in header if n not in known and not CAPTION_PATTERN.fullmatch(n)]
     absent = [name for name in (*dataset.labels, *dataset.targets) if name not in header]
@@ -160,6 +163,7 @@ def _clip(
         end=number("end"),
         subject=record.get("subject") or None,
         captions=tuple(record[name] for name in captions if record[name].strip()),
+        caption_zh=record.get(CHINESE, "").strip(),
         labels={task: record[task] for task in dataset.labels if record[task]},
         targets={name: value for name, value in targets.items() if value is not None},
         sha256=record.get("sha256") or None,

@@ -25,6 +25,7 @@ class Truth:
     labels: dict[str, str] = field(default_factory=dict)
     parts: dict[tuple[str, str], str] = field(default_factory=dict)
     caption: str = ""
+    caption_zh: str = ""
 
 
 def image(path: Path, seed: int, side: int = 16) -> None:
@@ -111,7 +112,8 @@ def mafw(root: Path, count: int = 36) -> dict[str, Truth]:
         if index % 6 != 5:
             truth.labels["emotion"] = ELEVEN[index % 11]
             truth.parts |= folds("single", index)
-            truth.caption = "" if truth.labels["emotion"] == "neutral" else f"{CAPTION[1]} {index}"
+            if truth.labels["emotion"] != "neutral":
+                truth.caption_zh, truth.caption = (f"{text} {index}" for text in CAPTION)
         if index % 3 == 2:
             truth.labels["compound"] = MULTIPLE[index // 3 % 3]
             truth.parts |= folds("compound", index + 1)
@@ -139,8 +141,14 @@ def _mafw_lists(folder: Path, kind: str, task: str, found: dict[str, Truth]) -> 
             ]
             plain = [f"{name}.mp4 {truth.labels[task]}" for name, truth in clips]
             told = [
-                "\t".join([f"{name}.mp4", truth.labels[task], CAPTION[0], truth.caption or "-"])
-                for name, truth in clips
+                "\t".join(
+                    [
+                        f"{n}.mp4",
+                        t.labels[task],
+                        *(text or "-" for text in (t.caption_zh, t.caption)),
+                    ]
+                )
+                for n, t in clips
             ]
             lines(folder / "no_caption" / f"set_{fold}" / f"{part}.txt", plain)
             lines(folder / "with_caption" / f"set_{fold}" / f"{part}.txt", told, "gbk")

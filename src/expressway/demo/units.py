@@ -8,22 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expressway.language import emotions
+
 FloatArray = NDArray[np.float64]
 
 UNITS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 43)
 UNIT_NAMES: tuple[str, ...] = tuple(f"AU{unit:02d}" for unit in UNITS)
 INDEX: dict[int, int] = {unit: index for index, unit in enumerate(UNITS)}
 
-EMOTIONS: tuple[str, ...] = (
-    "happiness",
-    "sadness",
-    "neutral",
-    "anger",
-    "surprise",
-    "disgust",
-    "fear",
-    "contempt",
-)
+EMOTIONS = emotions.EIGHT
 COMPOUNDS: tuple[str, ...] = (
     "happiness_surprise",
     "happiness_disgust",

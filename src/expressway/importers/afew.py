@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from expressway.importers import class_schemes, facts, tree
-from expressway.importers.labels import BASIC
 from expressway.importers.layout import Layout
 from expressway.importers.listed import hidden_test
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC
 
 EXPECTED = (
     "Train_AFEW/Angry/*.avi and Val_AFEW/Angry/*.avi, or",

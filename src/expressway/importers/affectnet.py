@@ -7,10 +7,10 @@ from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import facts, tree
-from expressway.importers.labels import BASIC, EIGHT
 from expressway.importers.layout import Layout, read_text
 from expressway.importers.listed import Entry, Problems, found, hidden_test
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC, EIGHT
 
 # AffectNet's own numbers; 8, 9 and 10 are no emotion, uncertain, and no face.
 ORDER = (

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from expressway.importers import facts, tree
-from expressway.importers.labels import BASIC
 from expressway.importers.layout import Layout
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC
 
 EXPECTED = (
     "train/Happy/*.png and test/Happy/*.png  (also below CAER-S or CAERS_Face)",

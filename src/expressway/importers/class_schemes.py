@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from expressway.importers.labels import BASIC, MAFW_ORDER
+from expressway.language.emotions import BASIC, MAFW_ORDER
 from expressway.manifest import ClassScheme
 
 # HESP numbers MAFW's classes in MAFW's own order. For AFEW and DFEW its release states no names;

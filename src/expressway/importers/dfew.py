@@ -7,10 +7,11 @@ from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import class_schemes, facts
-from expressway.importers.labels import BASIC, numbered
+from expressway.importers.labels import numbered
 from expressway.importers.layout import Layout, read_lines
 from expressway.importers.listed import Entry, Place, Problems, found
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC
 
 FOLDS = range(1, 6)
 PLACES = (

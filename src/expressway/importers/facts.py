@@ -7,7 +7,8 @@ which no number is known are left out and never checked.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from expressway.importers.labels import BASIC, EIGHT, MAFW_MULTIPLE, MAFW_ORDER
+from expressway.importers.labels import MAFW_MULTIPLE
+from expressway.language.emotions import BASIC, EIGHT, MAFW_ORDER
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import facts, tree
-from expressway.importers.labels import EIGHT
 from expressway.importers.layout import Layout, read_text
 from expressway.importers.listed import Entry, Problems, found, official
 from expressway.importers.write import Found
+from expressway.language.emotions import EIGHT
 
 # Columns of the votes; the last two are no emotions.
 VOTES = (

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import class_schemes, facts
-from expressway.importers.labels import BASIC, emotion
+from expressway.importers.labels import emotion
 from expressway.importers.layout import Layout, read_lines
 from expressway.importers.listed import Entry, Place, Problems, found, official
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC
 
 PLACES = ("2_ClipsforFaceCrop/2_ClipsforFaceCrop", "2_ClipsforFaceCrop")
 EXPECTED = (

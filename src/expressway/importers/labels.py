@@ -1,41 +1,10 @@
-"""Class names of the field, the words that data sets use for them, and their official orders."""
+"""The words that data sets use for classes, and the classes that MAFW joins."""
 
 import re
 
 from expressway.config import nearest
 from expressway.errors import ManifestError
-
-# The order of DFEW's own numbers, of DFER-CLIP's and of Exp-CLIP's lists: 0 is happiness.
-ELEVEN = (
-    "happiness",
-    "sadness",
-    "neutral",
-    "anger",
-    "surprise",
-    "disgust",
-    "fear",
-    "contempt",
-    "anxiety",
-    "helplessness",
-    "disappointment",
-)
-BASIC = ELEVEN[:7]
-EIGHT = ELEVEN[:8]
-
-# MAFW's own order, in which the components of its compound names stand too.
-MAFW_ORDER = (
-    "anger",
-    "disgust",
-    "fear",
-    "happiness",
-    "neutral",
-    "sadness",
-    "surprise",
-    "contempt",
-    "anxiety",
-    "helplessness",
-    "disappointment",
-)
+from expressway.language.emotions import ELEVEN, MAFW_ORDER
 
 # MAFW's multiple-label classes, the most frequent first.
 MAFW_MULTIPLE = (

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from expressway.errors import ManifestError
 from expressway.importers import facts
-from expressway.importers.labels import BASIC, EIGHT, ELEVEN, emotion
+from expressway.importers.labels import emotion
 from expressway.importers.layout import Media, read_lines
 from expressway.importers.listed import Entry, Place, Problems, found
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC, EIGHT, ELEVEN
 
 FILE_PATTERN = re.compile(
     r"(?P<name>.+?)(_set_(?P<fold>\d+))?_(?P<part>train|test|validation|val)", re.IGNORECASE

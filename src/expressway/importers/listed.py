@@ -12,7 +12,7 @@ from expressway.importers.facts import Published
 from expressway.importers.folder import clip_id, make_unique
 from expressway.importers.layout import File, Media
 from expressway.importers.write import Found
-from expressway.manifest import ClassScheme
+from expressway.manifest import CHINESE, ClassScheme
 from expressway.media.images import natural
 
 SHOWN = 10
@@ -34,6 +34,7 @@ class Entry:
     labels: Mapping[str, str] = field(default_factory=dict)
     places: Sequence[Place] = ()
     caption: str = ""
+    caption_zh: str = ""
     frames: int | None = None
 
 
@@ -58,7 +59,7 @@ class Clip:
     key: str
     labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     parts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    caption: str = ""
+    captions: dict[str, str] = field(default_factory=dict)
     frames: int | None = None
 
 
@@ -112,7 +113,9 @@ def merge(entries: Iterable[Entry], problems: Problems) -> list[Clip]:
             _agree(clip.labels, task, name, f"{task} of", entry, problems)
         for scheme, split, part in entry.places:
             _agree(clip.parts, (scheme, split), part, f"part in {split} of", entry, problems)
-        clip.caption = clip.caption or entry.caption
+        for column, text in (("caption", entry.caption), (CHINESE, entry.caption_zh)):
+            if text:
+                clip.captions.setdefault(column, text)
         clip.frames = entry.frames if clip.frames is None else clip.frames
     return sorted(clips.values(), key=lambda clip: natural(clip.key))
 
@@ -181,7 +184,7 @@ def _row(clip: Clip, file: File, labels: Mapping[str, Sequence[str]]) -> dict[st
     name = clip_id(Path(clip.key))
     row = {"id": name, "path": file.path, "kind": file.kind, "video": name}
     row |= {task: clip.labels.get(task, ("", ""))[0] for task in labels}
-    return row | ({"caption": clip.caption} if clip.caption else {})
+    return row | clip.captions
 
 
 def _warnings(clips: Sequence[Clip], files: Mapping[str, File | None], media: Media) -> list[str]:

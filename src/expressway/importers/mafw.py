@@ -6,10 +6,11 @@ from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import class_schemes, facts, list_files
-from expressway.importers.labels import BASIC, ELEVEN, MAFW_MULTIPLE, compound, emotion
+from expressway.importers.labels import MAFW_MULTIPLE, compound, emotion
 from expressway.importers.layout import Layout, read_lines, subfolders
 from expressway.importers.listed import Entry, Place, Problems, found
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC, ELEVEN
 from expressway.manifest import ClassScheme
 
 FOLDS = range(1, 6)
@@ -81,8 +82,9 @@ def _entry(kind: str, places: Sequence[Place], where: str, line: str) -> Entry:
     if len(cells) < 2 or ("\t" not in line and len(cells) > 2):
         raise ManifestError(f"expected a clip, its label, and captions after tabs; found {line!r}")
     labels = {"emotion": emotion(cells[1])} if kind == "single" else _compound(cells[1])
-    caption = cells[3] if len(cells) == len(FIELDS) and cells[3] != "-" else ""
-    return Entry(Path(cells[0]).stem, where, labels, places, caption)
+    texts = cells[2:] if len(cells) == len(FIELDS) else ["", ""]
+    chinese, english = ("" if text == "-" else text for text in texts)
+    return Entry(Path(cells[0]).stem, where, labels, places, english, chinese)
 
 
 def _compound(text: str) -> dict[str, str]:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import facts, tree
-from expressway.importers.labels import BASIC, numbered
+from expressway.importers.labels import numbered
 from expressway.importers.layout import Layout, read_lines
 from expressway.importers.listed import Entry, Problems, found, official
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC
 
 # RAF-DB's own numbers, from 1.
 ORDER = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")

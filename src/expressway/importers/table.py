@@ -5,7 +5,7 @@ from pathlib import Path
 from expressway.errors import ManifestError
 from expressway.importers.folder import clip_id, segments
 from expressway.importers.write import Found
-from expressway.manifest import CAPTION_PATTERN, COLUMNS
+from expressway.manifest import CAPTION_PATTERN, CHINESE, COLUMNS
 from expressway.records import read_csv
 
 DELIMITERS = ",;\t"
@@ -47,7 +47,7 @@ def scan(
 
 
 def _check_header(file: Path, header: list[str], named: list[str]) -> None:
-    known = {*COLUMNS, *SPLIT_COLUMNS, *named}
+    known = {*COLUMNS, CHINESE, *SPLIT_COLUMNS, *named}
     strange = [n for n in header if n not in known and not CAPTION_PATTERN.fullmatch(n)]
     missing = [name for name in ("path", *named) if name not in header]
     if missing or strange:

@@ -21,6 +21,7 @@ from expressway.compute import Chunks, precision_for
 from expressway.data.samplers import nearest_frames, segment_frames
 from expressway.data.windows import best_window
 from expressway.errors import ConfigError
+from expressway.language.emotions import EIGHT
 from expressway.language.prompts import class_texts
 from expressway.preprocessing import decode
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
@@ -30,10 +31,6 @@ from expressway.store import frame_array, frame_list
 if TYPE_CHECKING:
     from torch import Tensor
 
-EMOTIONS = (
-    *("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"),
-    "contempt",
-)
 FRAMES_PER_BATCH = 64
 
 
@@ -46,7 +43,7 @@ class AttentionConfig(BackboneConfig):
         "for vision transformers; centre: the middle of the face for every clip (ablation)",
     )
     labels: tuple[str, ...] = Field(
-        EMOTIONS, min_length=1, description="classes that get a window: all that models may know"
+        EIGHT, min_length=1, description="classes that get a window: all that models may know"
     )
     prompts: str = Field("names", description="class prompt set that patches are compared with")
     prompts_file: str = Field("config/prompts/classes.yaml", description="file of prompt sets")

@@ -31,8 +31,11 @@ TEXTS_PER_BATCH = 64
 class TextEmbeddingsConfig(StageConfig):
     """Which texts go through which encoder."""
 
-    source: Literal["manifest.caption", "captions.raw", "captions.refined"] = Field(
-        "manifest.caption", description="manifest.caption (EmoCLIP) or a column of captions"
+    source: Literal[
+        "manifest.caption", "manifest.caption_zh", "captions.raw", "captions.refined"
+    ] = Field(
+        "manifest.caption",
+        description="manifest.caption (EmoCLIP), its Chinese counterpart, or a column of captions",
     )
     captions: str = Field("default", description="variant of captions to read, when read")
     encoder: Literal["clip", "transformers"] = Field(
@@ -71,7 +74,8 @@ class TextEmbeddingsConfig(StageConfig):
 
     def manifest_columns(self) -> tuple[str, ...]:
         """Return the caption column when the texts are the manifest's."""
-        return ("id", "caption") if self.source.startswith("manifest.") else ("id",)
+        where, _, column = self.source.partition(".")
+        return ("id", column) if where == "manifest" else ("id",)
 
     def weights(self) -> tuple[str, ...]:
         """Return the files of a local encoder; a tag or hub id names its weights by itself."""
@@ -127,7 +131,7 @@ def _encoder(config: TextEmbeddingsConfig, device: str) -> TextEncoder:
 def phrasings(config: TextEmbeddingsConfig, row: Row) -> list[str]:
     """Return a clip's texts in order, without empty ones."""
     where, _, column = config.source.partition(".")
-    found: Any = row.clip.captions if where == "manifest" else row.inputs["captions"][column]
+    found: Any = row.clip.column(column) if where == "manifest" else row.inputs["captions"][column]
     texts = [found] if isinstance(found, str) else list(found or ())
     return [text.strip() for text in texts if text and text.strip()]
 

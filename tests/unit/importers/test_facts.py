@@ -4,8 +4,9 @@ import pytest
 
 from expressway.importers import class_schemes, facts
 from expressway.importers.compare import differences
-from expressway.importers.labels import BASIC, ELEVEN, MAFW_MULTIPLE, MAFW_ORDER
+from expressway.importers.labels import MAFW_MULTIPLE
 from expressway.importers.write import Found
+from expressway.language.emotions import BASIC, ELEVEN, MAFW_ORDER
 
 ALL = [
     facts.DFEW,

@@ -42,6 +42,7 @@ def check(name, truth, root, **options):
     assert {c.id: c.captions for c in clips} == {
         i: (t.caption,) if t.caption else () for i, t in truth.items()
     }
+    assert {c.id: c.caption_zh for c in clips} == {i: t.caption_zh for i, t in truth.items()}
     found = {(r.clip_id, r.scheme, r.split): r.part for r in splits}
     assert found == {(i, *place): part for i, t in truth.items() for place, part in t.parts.items()}
     assert not Path(config.manifest).is_absolute()
@@ -320,7 +321,7 @@ def test_lines_of_mafw_without_captions(tmp_path):
     truth = LAYOUTS["mafw"](tmp_path / "m")
     path = tmp_path / "m/Train & Test Set/single/with_caption/set_1/train.txt"
     for name in ("00002", "00003"):
-        truth[name].caption = ""
+        truth[name].caption = truth[name].caption_zh = ""
     for each in (tmp_path / "m/Train & Test Set").rglob("with_caption/*/*.txt"):
         rows = each.read_text("gbk").splitlines()
         short = {"00002": 2, "00003": 3}

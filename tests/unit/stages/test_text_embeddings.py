@@ -144,6 +144,10 @@ def test_the_manifest_as_source_reads_no_store(tiny_clip: Make) -> None:
     assert config.upstream() == {}
     assert config.manifest_columns() == ("id", "caption")
     assert phrasings(config, Row(Clip("x", "x", captions=(" a ", "")), Path("x"))) == ["a"]
+    chinese = TextEmbeddingsConfig(source="manifest.caption_zh", encoder="transformers", model="x")
+    assert chinese.manifest_columns() == ("id", "caption_zh")
+    row = Row(Clip("x", "x", captions=("a",), caption_zh="眉头"), Path("x"))
+    assert phrasings(chinese, row) == ["眉头"]
 
 
 class Counting:
