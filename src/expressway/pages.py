@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ def _report_spec(plan: Plan, title: str, dataset: str | None = None) -> Any:
         title=title,
         demo=any(plan.dataset(name).config.demo_seed is not None for name in names),
         thumbnails=plan.settings.report.thumbnails,
-        datasets=[_report_dataset(plan, name) for name in names],
+        datasets=[
+            replace(_report_dataset(plan, name), overlaps=_overlaps(plan, name)) for name in names
+        ],
         evaluations=[Path(path) for path in plan.all_evaluations()] if whole else [],
         models=[Path(path) for path in plan.cards()] if whole else [],
         comparisons=[Path(path) for path in plan.comparison_paths] if whole else [],
@@ -125,7 +128,6 @@ def inspect(plan: Plan, dataset: str, clip: str, out: Path | None) -> Path:
 
 
 def _report_dataset(plan: Plan, name: str) -> Any:
-    from expressway.data.overlaps import shared
     from expressway.reporting import ReportDataset
 
     stores = {
@@ -141,8 +143,20 @@ def _report_dataset(plan: Plan, name: str) -> Any:
         truth=[Path(truth_path(data.root, shard)) for shard in data.shards],
         task=max(data.config.labels, key=labelled.__getitem__, default=None),
         folds=_folds(plan, name, next((row.scheme for row in data.splits), "")),
-        overlaps=[str(o) for o in shared(data.clips, data.splits, data.contents, data.root)],
     )
+
+
+def _overlaps(plan: Plan, name: str) -> list[str]:
+    """Return what parts of a data set's splits have in common; looks where faces are cut."""
+    from expressway.data.overlaps import shared
+    from expressway.validation import look_alike_pairs
+
+    data = plan.dataset(name)
+    found = [
+        *shared(data.clips, data.splits, data.contents, data.root),
+        *(look_alike_pairs(plan.settings, data) or []),
+    ]
+    return [str(overlap) for overlap in found]
 
 
 def _folds(plan: Plan, name: str, scheme: str) -> list[Mapping[str, str]]:

@@ -48,17 +48,25 @@ def overlaps(config: Path, look_alikes: bool = False) -> list[str]:
 
 
 def _alike(settings: Settings, dataset: Dataset) -> list[Overlap]:
+    found = look_alike_pairs(settings, dataset)
+    if found is None:
+        raise ConfigError(
+            f"data set {dataset.name}: look-alikes are found by face crops, and no store of faces "
+            "is finished; make one first, such as with snakemake --cores all "
+            f"results/{dataset.name}/report/index.html"
+        )
+    return found
+
+
+def look_alike_pairs(settings: Settings, dataset: Dataset) -> list[Overlap] | None:
+    """Return the pairs that look alike across parts; None when no store of faces is finished."""
     stores = (
         [Path(shard_path(dataset.name, "faces", variant, shard)) for shard in dataset.shards]
         for variant in schema.variants(settings, "faces")
     )
     paths = next((paths for paths in stores if all(map(Path.is_file, paths))), None)
     if paths is None:
-        raise ConfigError(
-            f"data set {dataset.name}: look-alikes are found by face crops, and no store of faces "
-            "is finished; make one first, such as with snakemake --cores all "
-            f"results/{dataset.name}/report/index.html"
-        )
+        return None
     ids = {row.clip_id for row in dataset.splits}
     return alike(looks(Store(paths), sorted(ids)), dataset.splits)
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from official_layouts import LAYOUTS, frames
 
-from expressway import validation
+from expressway import pages, validation
 from expressway.errors import ConfigError
 from expressway.importers import ferv39k
 from expressway.importers.write import write
@@ -46,6 +46,9 @@ def test_copies_are_told_by_content_and_by_look(config):
         "data/f/splits.csv: official official: 1 pair(s) of clips that look alike in test and "
         "train: Action--Happy--0000 ~ DailyLife--Sad--0001"
     ]
+    page = pages.report(plan, Path("report.html"), "f").read_text()
+    assert "Action--Happy--0000 = DailyLife--Sad--0001" in page
+    assert "Action--Happy--0000 ~ DailyLife--Sad--0001" in page
 
 
 def test_look_alikes_take_a_finished_store_of_faces(config):
