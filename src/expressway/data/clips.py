@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -105,6 +105,11 @@ class ClipStores:
         """Return how many clips are used without a row of an optional store."""
         store = self._stores[stage]
         return sum(not store.usable(c) and self.why_not(c) is None for c in store)
+
+    def each(self, stage: str, column: str) -> Iterator[Any]:
+        """Yield one column of every usable row of a store."""
+        store = self._stores[stage]
+        return (store.row(c, (column,))[column] for c in store if store.usable(c))
 
     def why_not(self, clip_id: str) -> str | None:
         """Return the status of the first needed row that is not usable, None if all are."""

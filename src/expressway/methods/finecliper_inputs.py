@@ -1,7 +1,7 @@
 """What FineCLIPER reads of a clip: image streams and a caption (docs/methods/finecliper.md, 4)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,8 +28,8 @@ TEXTS = Need("text_embeddings", ("texts",), filled="texts")
 
 def needs(recipe: Any, required: set[str]) -> tuple[Need, ...]:
     """Return the stores of a recipe's modalities; those that are not required may be missing."""
-    stage, _, column = recipe.caption_text.partition(".")
-    captions = Need(stage, (column,), filled=column) if column else TEXTS
+    stage, column = _source(recipe)
+    captions = Need(stage, (column,), filled=column)
     known = {"parsing": PARSING, "landmarks": LANDMARKS, "captions": captions}
     cues = tuple(
         replace(known[name], optional=name not in required)
@@ -39,10 +39,11 @@ def needs(recipe: Any, required: set[str]) -> tuple[Need, ...]:
     return (FACES, *cues) if recipe.pictures else cues
 
 
-def check(recipe: Any, stores: ClipStores) -> None:
+def check(recipe: Any, backbone: Backbone, stores: ClipStores) -> None:
     """Refuse modalities without a store, and cues of other crops than those that are read.
 
-    How many clips lack a modality is logged: they are used without it.
+    How many clips lack a modality is logged: they are used without it. So is how many captions
+    are longer than the text tower reads: they are cut.
 
     Raises:
         ConfigError: names the store.
@@ -66,6 +67,28 @@ def check(recipe: Any, stores: ClipStores) -> None:
     for need in stores.needs:
         if need.optional and (lost := stores.lacking(need.stage)):
             log.warning("%d clips are used without %s", lost, need.stage)
+    if "captions" in recipe.modalities:
+        _tell_cut(backbone, stores.each(*_source(recipe)))
+
+
+def _tell_cut(backbone: Backbone, found: Iterable[Any]) -> None:
+    texts = [text for value in found for text in _listed(value)]
+    if cut := sum(backbone.truncated(texts)):
+        log.warning(
+            "%d of %d captions are longer than %d tokens: their ends are not read",
+            *(cut, len(texts), backbone.context_length),
+        )
+
+
+def _source(recipe: Any) -> tuple[str, str]:
+    """Return store and column of the captions."""
+    stage, _, column = recipe.caption_text.partition(".")
+    return stage, column or "texts"
+
+
+def _listed(value: Any) -> list[str]:
+    """Return a clip's captions, of which a column holds one, several or none."""
+    return [value] if isinstance(value, str) and value else list(value or ())
 
 
 def pictures(
@@ -101,10 +124,9 @@ def caption(
 
     What is longer than the text tower reads is cut.
     """
-    stage, _, column = recipe.caption_text.partition(".")
+    stage, column = _source(recipe)
     row: Mapping[str, Any] = rows.get(stage, {})
-    found = row.get(column or "texts") or []
-    texts = [found] if isinstance(found, str) else list(found)
+    texts = _listed(row.get(column))
     if not texts:
         return None
     text = texts[int(random.integers(len(texts))) if training else 0]

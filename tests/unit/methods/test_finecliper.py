@@ -1,5 +1,6 @@
 """FineCLIPER: what it reads, what is missing, which sentences, which losses."""
 
+from dataclasses import replace
 from typing import Any
 
 import feature_world
@@ -201,6 +202,21 @@ def test_the_log_tells_how_many_clips_lack_a_modality(world, backbone, caplog) -
     # two more have no face and are not used at all
     expected = [f"1 clips are used without {name}" for name in ("parsing", "landmarks")]
     assert caplog.messages == expected
+
+
+def test_the_log_tells_how_many_captions_are_cut(world, backbone, caplog) -> None:
+    method = build(backbone, modalities=("frames", "captions"))
+    stores = stores_of(world, method)
+    texts = [text for found in stores.each("text_embeddings", "texts") for text in found]
+    lengths = [len(backbone.tokenizer.encode(text)) + 2 for text in texts]
+    # one token less than the longest has, of which there are some
+    limit = max(lengths) - 1
+    method.backbone = replace(backbone, context_length=limit)
+    method.check_stores(stores)
+    cut = lengths.count(limit + 1)
+    assert caplog.messages == [
+        f"{cut} of {len(texts)} captions are longer than {limit} tokens: their ends are not read"
+    ]
 
 
 def test_cues_of_other_crops_are_refused(world, backbone, monkeypatch) -> None:
