@@ -148,7 +148,8 @@ class Graph(Plan):
         """Return what a trained model is made of."""
         return self.model_expectation(wildcards.model, wildcards.split)
 
-    def training_launcher(self, wildcards: Any, threads: int, resources: Any) -> list[str]:
+    @staticmethod
+    def training_launcher(wildcards: Any, threads: int, resources: Any) -> list[str]:
         """Return the words that start a training's processes: none, or srun's.
 
         Where the profile says ``mpi: srun``, a task for each device is started on each of
@@ -161,7 +162,8 @@ class Graph(Plan):
         cards = [f"--gpus-per-node={tasks}"] if resources.get("gpu") else []
         return [*words, *cards, f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
 
-    def training_machine(self, wildcards: Any, threads: int, resources: Any) -> list[str]:
+    @staticmethod
+    def training_machine(wildcards: Any, threads: int, resources: Any) -> list[str]:
         """Return the options of a training that say on how much of each machine it computes.
 
         Raises:
@@ -233,12 +235,8 @@ class Graph(Plan):
 
 def _tasks(resources: Any) -> tuple[str, int, int]:
     """Return launcher, machines, and tasks on each, as Snakemake's Slurm plugin names them."""
-    named = (
-        resources.get("mpi", ""),
-        resources.get("nodes", 1),
-        resources.get("tasks_per_node", 1),
-    )
-    return str(named[0]), int(named[1]), int(named[2])
+    nodes, tasks = (int(resources.get(name, 1)) for name in ("nodes", "tasks_per_node"))
+    return str(resources.get("mpi", "")), nodes, tasks
 
 
 def _flat(stores: dict[str, list[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The workflow under a real Slurm: grouped submissions, a cancelled job, a card asked for.
+"""The workflow under a real Slurm: grouped submissions, cancelled jobs, a card asked for.
 
 One node on loopback (tests/support/slurm.py), profiles/slurm as it stands. The command line adds
 what a cluster without accounting and without CUDA needs, and packs more into one submission, since
@@ -6,10 +6,12 @@ each costs seconds.
 """
 
 import fcntl
+import json
 import re
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,18 @@ GROUPED = (
     *(f"{rule}=results" for rule in RESULTS),
     *("--group-components", "preparation=3"),
 )
+# One training of two processes, as on two cards; a probe, which is small, by many epochs.
+EPOCHS = 100
+TWO_TASKS = ("train:gpu=0", "train:mpi=srun", "train:tasks_per_node=2", "train:mem_mb=attempt*2000")
+TOGETHER = {
+    "method": "linear",
+    "dataset": "tiny",
+    "protocol": "supervised",
+    "scheme": "folds",
+    "splits": ["fold1"],
+    "stores": {"visual_features": "demo"},
+    "recipe": {"optimiser": "adamw", "learning_rate": 0.01, "batch_size": 8, "epochs": EPOCHS},
+}
 SUBMITTED = re.compile(r"has been submitted with SLURM jobid (\d+)")
 PATIENCE = 300.0
 
@@ -55,20 +69,37 @@ def cluster(tmp_path_factory):
             local_slurm.stop(root)
 
 
-@pytest.fixture
-def fresh(world, tmp_path):
-    """A project that nothing ran in, with fewer stores than the tiny world's: time is dear."""
-    lay_out(tmp_path / "project", world)
-    project = Project(tmp_path / "project")
+@dataclass(frozen=True)
+class Run:
+    """What a run left, and the job that was cancelled on its way."""
 
-    def shorten(config):
-        config["prepare"] = []
-        for section, kept in (("models", "linear"), ("evaluations", "supervised")):
-            config[section] = {kept: config[section][kept]}
-        config["comparisons"] = []
+    project: Project
+    status: int
+    said: str
+    victim: str
 
+
+@pytest.fixture(scope="module")
+def first_run(cluster, world, tmp_path_factory):
+    """From videos to a table, with one job cancelled on the way.
+
+    Fewer stores than the tiny world has: time is dear.
+    """
+    project = Project(tmp_path_factory.mktemp("cluster") / "project")
+    lay_out(project.folder, world)
     project.config(shorten)
-    return project
+    driver = submit(project, *NO_CUDA, *GROUPED)
+    store = project.folder / "results/tiny/frames/sparse"
+    wait_for(lambda: any(store.glob("*.parquet")), "the first shard")
+    victim = cancel(cluster, "preparation")
+    return Run(project, *finish(project, driver), victim)
+
+
+def shorten(config):
+    config["prepare"] = []
+    for section, kept in (("models", "linear"), ("evaluations", "supervised")):
+        config[section] = {kept: config[section][kept]}
+    config["comparisons"] = []
 
 
 def submit(project, *arguments):
@@ -100,39 +131,40 @@ def wait_for(condition, what):
     raise AssertionError(f"{what}: nothing after {PATIENCE} s")
 
 
-def running(cluster, rule):
-    """Return the id of a running job of a rule or group."""
-    for number, job in cluster.show_jobs().items():
-        if rule in job.get("Comment", "") and job["JobState"] == "RUNNING":
-            return number
-    return None
+def cancel(cluster, rule):
+    """Cancel the running job of a rule or group; return its id."""
+    (number,) = [
+        number
+        for number, job in cluster.show_jobs().items()
+        if rule in job.get("Comment", "") and job["JobState"] == "RUNNING"
+    ]
+    subprocess.run(["scancel", number], check=True)
+    return number
 
 
-def test_from_videos_to_a_table_with_one_job_cancelled_on_the_way(cluster, fresh):
-    driver = submit(fresh, *NO_CUDA, *GROUPED)
-    store = fresh.folder / "results/tiny/frames/sparse"
-    wait_for(lambda: any(store.glob("*.parquet")), "the first shard")
-    victim = running(cluster, "preparation")
-    assert victim
-    subprocess.run(["scancel", victim], check=True)
-    status, said = finish(fresh, driver)
-    assert status == 0, said
+def submitted(cluster, said):
+    """Return id -> fields of the jobs that a driver submitted."""
+    jobs = cluster.show_jobs()
+    return {number: jobs[number] for number in SUBMITTED.findall(said)}
 
-    numbers = SUBMITTED.findall(said)
-    assert len(numbers) <= 8, said
-    jobs = {number: cluster.show_jobs()[number] for number in numbers}
+
+def test_from_videos_to_a_table_with_one_job_cancelled_on_the_way(cluster, first_run):
+    project, victim = first_run.project, first_run.victim
+    assert first_run.status == 0, first_run.said
+    jobs = submitted(cluster, first_run.said)
+    assert len(jobs) <= 8, first_run.said
     assert jobs[victim]["JobState"] == "CANCELLED"
-    others = [number for number in numbers if number != victim]
+    others = [number for number in jobs if number != victim]
     assert {jobs[number]["JobState"] for number in others} == {"COMPLETED"}
     again = next(n for n in others if jobs[n]["Comment"] == jobs[victim]["Comment"])
     assert megabytes(jobs[again]) > megabytes(jobs[victim]), "attempt scales memory"
     trained = [job for job in jobs.values() if job["Comment"].startswith("rule_train")]
     assert [job["TresPerNode"] for job in trained] == ["gres:gpu:1"]
 
-    table = (fresh.folder / "results/tables/results.csv").read_text()
+    table = (project.folder / "results/tables/results.csv").read_text()
     assert "linear" in table
-    assert not list(fresh.folder.rglob("*.tmp"))
-    assert fresh.jobs() == {}
+    assert not list(project.folder.rglob("*.tmp"))
+    assert project.jobs() == {}
 
 
 def megabytes(job):
@@ -140,16 +172,43 @@ def megabytes(job):
     return float(value[:-1]) * {"M": 1, "G": 1024}[value[-1]]
 
 
-def test_a_card_that_is_not_there_fails_with_a_remedy(cluster, fresh):
+def test_two_tasks_train_together_and_go_on_after_preemption(cluster, first_run):
+    project = first_run.project
+    project.config(lambda config: config["models"].update(together=TOGETHER))
+    model, log = "results/models/together/fold1-seed0", "logs/models/together/fold1-seed0.log"
+    driver = submit(project, "--set-resources", *TWO_TASKS, "--", f"{model}/model.json")
+    wait_for(lambda: f"/{EPOCHS}: " in said_by(project.folder / log), "the first epochs")
+    victim = cancel(cluster, "rule_train")
+    status, said = finish(project, driver)
+    assert status == 0, said
+
+    jobs = submitted(cluster, said)
+    assert [job["JobState"] for job in jobs.values()] == ["CANCELLED", "COMPLETED"]
+    assert jobs[victim]["JobState"] == "CANCELLED"
+    assert {job["NumTasks"] for job in jobs.values()} == {"2"}
+    log = said_by(project.folder / log)
+    assert "going on from state/models/together" in log
+    assert "on 2 x cpu" in log
+    assert "8 clips (2 processes x 1 micro batches x 4)" in log
+    card = json.loads((project.folder / model / "model.json").read_text())
+    assert [row["epoch"] for row in card["history"]] == list(range(1, EPOCHS + 1))
+    # where a training computes is no part of what it makes: no reason to train again
+    assert project.jobs(f"{model}/model.json") == {}
+
+
+def said_by(log):
+    return log.read_text() if log.exists() else ""
+
+
+def test_a_card_that_is_not_there_fails_with_a_remedy(cluster, first_run):
     """The profile's own gpu: 1 is scheduled, and torch without CUDA refuses to fall back."""
-    shard = "text_embeddings/captions/00000"
-    driver = submit(fresh, "--retries", "0", f"results/tiny/{shard}.parquet")
-    status, said = finish(fresh, driver)
+    project, shard = first_run.project, "text_embeddings/captions/00000"
+    driver = submit(project, "--retries", "0", f"results/tiny/{shard}.parquet")
+    status, said = finish(project, driver)
     assert status == 1, said
-    (number,) = SUBMITTED.findall(said)
-    job = cluster.show_jobs()[number]
+    ((_, job),) = submitted(cluster, said).items()
     assert job["TresPerJob"] == "gres:gpu:1"
     assert job["JobState"] == "FAILED"
-    log = (fresh.folder / f"logs/tiny/{shard}.log").read_text()
+    log = said_by(project.folder / f"logs/tiny/{shard}.log")
     assert "a GPU was asked for, but torch" in log
     assert "ask for no GPU (resources: gpu=0)" in log

@@ -28,7 +28,9 @@ rule train:
         precision="32-true",
     params:
         expect=graph.expected_model,
+        launcher=graph.training_launcher,
+        machine=graph.training_machine,
     shell:
-        "python -m expressway train {wildcards.model:q}"
-        " --split {wildcards.split:q} --seed {wildcards.seed:q} --cores {threads}"
-        " --gpus {resources.gpu} --precision {resources.precision:q} > {log:q} 2>&1"
+        "{params.launcher:q} python -m expressway train {wildcards.model:q}"
+        " --split {wildcards.split:q} --seed {wildcards.seed:q} {params.machine:q}"
+        " --precision {resources.precision:q} > {log:q} 2>&1"

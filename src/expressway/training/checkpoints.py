@@ -103,6 +103,8 @@ class Keeper(Checkpoint):
                 old.unlink()
         else:
             trainer.save_checkpoint(path)
+        # srun kills the others as soon as one has left, and the first may still be renaming
+        trainer.strategy.barrier()
         self._saved = time.monotonic()
 
 

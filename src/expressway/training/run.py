@@ -43,7 +43,8 @@ def _run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime, device: str)
     if chosen.trains_on_class_texts(spec.protocol):
         method.read_prompts(backbone)
     if not chosen.trained:
-        publish(method, spec, backbone, out, "nothing is trained", {}, ())
+        if here.rank == 0:
+            publish(method, spec, backbone, out, "nothing is trained", {}, ())
         return
     data, selection, counts = prepare(method, spec)
     steps = Steps.of(method, len(data), runtime.world)
