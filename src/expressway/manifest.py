@@ -101,6 +101,11 @@ class SplitRow:
     line: int = 0
 
 
+def split_title(scheme: str, split: str) -> str:
+    """Return how a split is named to people; the only one of a scheme often has its name."""
+    return scheme if scheme == split else f"{scheme} {split}"
+
+
 def read_manifest(path: Path, dataset: DatasetConfig) -> list[Clip]:
     """Return the clips of a manifest in file order.
 

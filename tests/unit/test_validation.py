@@ -34,7 +34,7 @@ def config(tmp_path, monkeypatch):
 
 def test_copies_are_told_by_content_and_by_look(config):
     same = (
-        "data/f/splits.csv: official official: 1 file(s) with the same content in test and train: "
+        "data/f/splits.csv: official: 1 file(s) with the same content in test and train: "
     )
     assert validation.problems(config) == []
     assert validation.overlaps(config) == [f"{same}Action--Happy--0000 = DailyLife--Sad--0001"]
@@ -43,7 +43,7 @@ def test_copies_are_told_by_content_and_by_look(config):
         run_stage(plan, "f", stage, variant, "00000", 1, 0)
     told = validation.overlaps(config, look_alikes=True)
     assert told[1:] == [
-        "data/f/splits.csv: official official: 1 pair(s) of clips that look alike in test and "
+        "data/f/splits.csv: official: 1 pair(s) of clips that look alike in test and "
         "train: Action--Happy--0000 ~ DailyLife--Sad--0001"
     ]
     page = pages.report(plan, Path("report.html"), "f").read_text()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from expressway.errors import RowFailure
 from expressway.faces.align import Image
 from expressway.faces.pictures import decode
-from expressway.manifest import Clip, SplitRow
+from expressway.manifest import Clip, SplitRow, split_title
 from expressway.provenance import weights_digest as bytes_digest
 from expressway.store import Store
 
@@ -44,8 +44,8 @@ class Overlap:
     def __str__(self) -> str:
         more = f" and {self.count - len(self.examples)} more" if self.count > SHOWN else ""
         return (
-            f"{self.scheme} {self.split}: {self.count} {self.what} in {' and '.join(self.parts)}: "
-            f"{', '.join(self.examples)}{more}"
+            f"{split_title(self.scheme, self.split)}: {self.count} {self.what} in "
+            f"{' and '.join(self.parts)}: {', '.join(self.examples)}{more}"
         )
 
 

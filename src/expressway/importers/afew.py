@@ -12,6 +12,7 @@ EXPECTED = (
     "Train_AFEW/Angry/*.avi and Val_AFEW/Angry/*.avi, or",
     "AFEW_Face/train/Anger/CLIP/*.jpg and AFEW_Face/validation/Anger/CLIP/*.jpg",
 )
+KINDS = ("video", "frames")
 
 
 def scan(root: Path, media: str | None = None) -> Found:
@@ -31,4 +32,4 @@ def scan(root: Path, media: str | None = None) -> Found:
         "without": class_schemes.leave_one_out(BASIC, "published", ["published"]),
     }
     layout = Layout(facts.AFEW.title, root, EXPECTED)
-    return tree.scan(layout, media, {"emotion": BASIC}, facts.AFEW, hidden_test, schemes)
+    return tree.scan(layout, media, {"emotion": BASIC}, facts.AFEW, KINDS, hidden_test, schemes)

@@ -1,13 +1,12 @@
 """``expressway import affectnet``: manually labelled images of AffectNet, in either release."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import facts, tree
-from expressway.importers.layout import Layout, read_text
+from expressway.importers.layout import Layout, records
 from expressway.importers.listed import Entry, Problems, found, hidden_test
 from expressway.importers.write import Found
 from expressway.language.emotions import BASIC, EIGHT
@@ -51,7 +50,7 @@ def scan(root: Path, media: str | None = None) -> Found:
     if layout.find("val_set/annotations", "train_set/annotations"):
         lines, clips = list(_annotated(layout)), layout.media(media, (".",))
     elif layout.find(*VALIDATION) is None and tree.holder(layout):
-        return tree.scan(layout, media, labels, facts.AFFECTNET, hidden_test)
+        return tree.scan(layout, media, labels, facts.AFFECTNET, ("image",), hidden_test)
     else:
         layout.need(*VALIDATION)
         lines, clips = list(_listed(layout)), layout.media(media, PLACES)
@@ -79,12 +78,9 @@ def _listed(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:
         path = layout.find(*(f"{place}/{name}" for place in LISTS))
         if path is None:
             continue
-        reader = csv.DictReader(read_text(path).splitlines())
-        if not {"subDirectory_filePath", "expression"} <= set(reader.fieldnames or ()):
-            raise ManifestError(f"{path}, line 1: expected subDirectory_filePath and expression")
-        for row in reader:
-            key, number = row["subDirectory_filePath"], row["expression"]
-            yield f"{path}, line {reader.line_num}", (key, part, number.strip())
+        for number, row in records(path, ("subDirectory_filePath", "expression")):
+            key, label = row["subDirectory_filePath"], row["expression"]
+            yield f"{path}, line {number}", (key, part, label.strip())
 
 
 def _annotated(layout: Layout) -> Iterator[tuple[str, tuple[str, str, str]]]:

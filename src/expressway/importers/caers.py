@@ -23,4 +23,4 @@ def scan(root: Path, media: str | None = None) -> Found:
         ManifestError: the layout is another one, or a folder is no class.
     """
     layout = Layout(facts.CAERS.title, root, EXPECTED)
-    return tree.scan(layout, media, {"emotion": BASIC}, facts.CAERS)
+    return tree.scan(layout, media, {"emotion": BASIC}, facts.CAERS, ("image",))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from expressway.importers.facts import Part, Published
 from expressway.importers.write import Found
+from expressway.manifest import split_title
 
 
 def differences(found: Found, published: Published) -> list[str]:
@@ -27,9 +28,8 @@ def differences(found: Found, published: Published) -> list[str]:
 
 def _part(part: Part, rows: list[Mapping[str, str]]) -> list[str]:
     counts = Counter(row.get(part.task, "") for row in rows)
-    return _lines(
-        f"{part.scheme} {part.split} {part.part}", len(rows), part.clips, counts, part.classes
-    )
+    where = f"{split_title(part.scheme, part.split)} {part.part}"
+    return _lines(where, len(rows), part.clips, counts, part.classes)
 
 
 def _column(task: str, found: Found, published: Published) -> list[str]:

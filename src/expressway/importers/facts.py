@@ -33,6 +33,12 @@ class Published:
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     labelled: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def emotions(self) -> frozenset[str]:
+        """The single classes of which a number is known: all, where any is."""
+        counts = [part.classes for part in self.parts if part.task == "emotion"]
+        return frozenset().union(*counts, self.classes.get("emotion", {}))
+
 
 def _named(names: Sequence[str], *counts: int) -> dict[str, int]:
     return dict(zip(names, counts, strict=True))

@@ -1,12 +1,11 @@
 """``expressway import ferplus``: FER2013's faces with the ten votes of FER+ each."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from expressway.errors import ManifestError
 from expressway.importers import facts, tree
-from expressway.importers.layout import Layout, read_text
+from expressway.importers.layout import Layout, records
 from expressway.importers.listed import Entry, Problems, found, official
 from expressway.importers.write import Found
 from expressway.language.emotions import EIGHT
@@ -41,7 +40,7 @@ def scan(root: Path, media: str | None = None) -> Found:
     """
     layout = Layout(facts.FERPLUS.title, root, EXPECTED)
     if layout.find("fer2013new.csv") is None and tree.holder(layout):
-        return tree.scan(layout, media, {"emotion": EIGHT}, facts.FERPLUS)
+        return tree.scan(layout, media, {"emotion": EIGHT}, facts.FERPLUS, ("image",))
     problems = Problems()
     path = layout.need("fer2013new.csv")
     clips = layout.media(media, ("data", "."))
@@ -57,13 +56,9 @@ def scan(root: Path, media: str | None = None) -> Found:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    reader = csv.DictReader(read_text(path).splitlines())
-    columns = {"Usage", "Image name", *VOTES}
-    if not columns <= set(reader.fieldnames or ()):
-        raise ManifestError(f"{path}, line 1: expected columns {', '.join(sorted(columns))}")
-    for row in reader:
+    for number, row in records(path, ("Usage", "Image name", *VOTES)):
         if row["Image name"].strip():
-            yield f"{path}, line {reader.line_num}", row
+            yield f"{path}, line {number}", row
 
 
 def _entry(where: str, row: dict[str, str]) -> Entry | None:

@@ -4,10 +4,11 @@ Names of folders are compared without case, spaces and punctuation, since copies
 ``Train & Test Set``, ``Train_Test_Set``.
 """
 
+import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -131,6 +132,24 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     """Return the lines of a list that are not blank, each after its ``file, line N``."""
     lines = enumerate(read_text(path).splitlines(), start=1)
     return [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+
+
+def records(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and cells of the rows of a list with a header.
+
+    Raises:
+        ManifestError: a column is missing; the message shows those that are there.
+    """
+    reader = csv.DictReader(read_text(path).splitlines())
+    there = list(reader.fieldnames or ())
+    missing = [name for name in columns if name not in there]
+    if missing:
+        raise ManifestError(
+            f"{path}, line 1: expected the columns {', '.join(columns)}; missing "
+            f"{', '.join(missing)}; found {', '.join(there) or 'nothing'}"
+        )
+    for row in reader:
+        yield reader.line_num, row
 
 
 @dataclass(frozen=True)

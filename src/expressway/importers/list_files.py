@@ -55,7 +55,9 @@ def scan(files: Sequence[Path], root: Path, rewrite: Sequence[str] = ()) -> Foun
     read = {path: list(_lines(path, problems)) for path in files}
     problems.check()
     lines = [line for each in read.values() for _, line in each]
-    names = _names(lines)
+    titles = {_named(path)["name"].lower() for path in files}
+    published = facts.BY_NAME.get(titles.pop()) if len(titles) == 1 else None
+    names = _names(lines, published)
     pairs = [_pair(text) for text in rewrite]
     cut = 0 if pairs else _cut(root, {line.path for line in lines})
     entries = [
@@ -63,8 +65,6 @@ def scan(files: Sequence[Path], root: Path, rewrite: Sequence[str] = ()) -> Foun
         for path, each in read.items()
         for entry in problems.entries(each, partial(_entry, _place(path), names, pairs, cut))
     ]
-    titles = {_named(path)["name"].lower() for path in files}
-    published = facts.BY_NAME.get(titles.pop()) if len(titles) == 1 else None
     return found(Media(root, root), entries, problems, {"emotion": names}, published)
 
 
@@ -92,8 +92,10 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[str, Line]]:
         yield where, Line(folder, int(match["frames"]), int(match["number"]), match["word"])
 
 
-def _names(lines: Sequence[Line]) -> tuple[str, ...]:
-    """Return the classes of a list: as many as its numbers ask for."""
+def _names(lines: Sequence[Line], published: facts.Published | None) -> tuple[str, ...]:
+    """Return the classes of a list: its data set's, or as many as its numbers ask for."""
+    if published and published.emotions:
+        return tuple(name for name in ELEVEN if name in published.emotions)
     largest = max((line.number for line in lines), default=0)
     return next((names for names in (BASIC, EIGHT) if largest < len(names)), ELEVEN)
 

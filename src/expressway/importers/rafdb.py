@@ -32,7 +32,7 @@ def scan(root: Path, media: str | None = None) -> Found:
     """
     layout = Layout(facts.RAFDB.title, root, EXPECTED)
     if layout.find(*LISTS) is None and tree.holder(layout):
-        return tree.scan(layout, media, {"emotion": BASIC}, facts.RAFDB)
+        return tree.scan(layout, media, {"emotion": BASIC}, facts.RAFDB, ("image",))
     problems = Problems()
     lines = read_lines(layout.need(*LISTS))
     clips = layout.media(media, PLACES)

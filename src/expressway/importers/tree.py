@@ -4,7 +4,7 @@ AFEW and CAER-S are shipped so, and so are copies of still images that others ha
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def scan(
     media: str | None,
     labels: Mapping[str, Sequence[str]],
     published: Published,
+    kinds: Container[str],
     places: Callable[[str], list[Place]] = official,
     class_schemes: Mapping[str, ClassScheme] | None = None,
 ) -> Found:
@@ -42,6 +43,7 @@ def scan(
     Args:
         media: folder that holds the parts; default: the first that does.
         labels: label column -> its names; a class becomes a label of each column that has it.
+        kinds: what a clip may be: ``video``, ``frames``, ``image``.
         places: part -> places in split schemes.
 
     Raises:
@@ -51,14 +53,16 @@ def scan(
     folder = layout.media(media, ()).folder if media else holder(layout)
     if folder is None:
         raise layout.error("no folders train, validation or test")
+    parts = [sub for sub in subfolders(folder) if part_of(sub.name)]
     entries = [
         entry
-        for sub in subfolders(folder)
-        if (part := part_of(sub.name))
-        for entry in problems.entries(_clips(folder, sub), partial(_entry, labels, places(part)))
+        for sub in parts
+        for entry in problems.entries(
+            _clips(folder, sub, kinds), partial(_entry, labels, places(part_of(sub.name)))
+        )
     ]
-    if not entries and not problems.lines:
-        raise layout.error("no clips in folders of classes", folder)
+    if not entries:
+        raise layout.error(_nothing(problems), parts[0] if parts else folder)
     return found(Media(layout.root, folder), entries, problems, labels, published, class_schemes)
 
 
@@ -74,12 +78,17 @@ def part_of(name: str) -> str:
     return next((part for part in words if part is not None), "")
 
 
-def _clips(root: Path, part: Path) -> Iterator[tuple[str, Path]]:
+def _nothing(problems: Problems) -> str:
+    """Return what is wrong where no clip was found."""
+    return "\n".join(["no clips in folders of classes", *problems.lines])
+
+
+def _clips(root: Path, part: Path, kinds: Container[str]) -> Iterator[tuple[str, Path]]:
     for folder in subfolders(part):
         if plain(folder.name).startswith(PASSED_OVER):
             continue
         for path in sorted(folder.iterdir()):
-            if kind_of(path.name, path.is_dir()) is not None:
+            if kind_of(path.name, path.is_dir()) in kinds:
                 yield str(folder), path.relative_to(root)
 
 

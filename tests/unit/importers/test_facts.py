@@ -7,6 +7,7 @@ from expressway.importers.compare import differences
 from expressway.importers.labels import MAFW_MULTIPLE
 from expressway.importers.write import Found
 from expressway.language.emotions import BASIC, ELEVEN, MAFW_ORDER
+from expressway.manifest import split_title
 
 ALL = [
     facts.DFEW,
@@ -55,7 +56,7 @@ def test_a_whole_copy_is_silent_and_one_clip_less_is_told(published):
     told = differences(found, published)
     part = published.parts[-1]
     assert told[0] == (
-        f"{gone['scheme']} {gone['split']} {gone['part']}: "
+        f"{split_title(gone['scheme'], gone['split'])} {gone['part']}: "
         f"{part.clips - 1} clips, published {part.clips}"
     )
     assert len(told) == (3 if part.classes else 2)
@@ -65,7 +66,7 @@ def test_a_swap_of_two_labels_is_told():
     found = copy_of(facts.RAFDB)
     found.rows[0]["emotion"] = "fear"
     assert differences(found, facts.RAFDB)[0] == (
-        "official official test: happiness 1184 (published 1185), fear 75 (published 74)"
+        "official test: happiness 1184 (published 1185), fear 75 (published 74)"
     )
 
 

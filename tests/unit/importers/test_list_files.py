@@ -106,3 +106,11 @@ def test_another_root(tmp_path, root):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ManifestError, match="none of the 1 listed clips is here"):
         list_files.scan([path], tmp_path / "empty")
+
+
+def test_a_known_set_has_its_own_classes_only(tmp_path, root):
+    odd = make(tmp_path, "DFEW_set_1_test.txt", [row(0), f"{CLUSTER}/DFEW_Frame_Face/00001 2 9"])
+    with pytest.raises(ManifestError, match="line 2: class 9; expected a number from 0 to 6"):
+        list_files.scan([odd], root)
+    other = make(tmp_path, "mine_set_1_test.txt", [row(0), f"{CLUSTER}/DFEW_Frame_Face/00001 2 9"])
+    assert list_files.scan([other], root).rows[1]["emotion"] == "helplessness"

@@ -247,7 +247,7 @@ def test_hesp_lists_become_a_scheme(tmp_path):
     config, _ = check("mafw", truth, tmp_path / "m", hesp=lists)
     assert config.class_schemes["open_hesp"].scheme == "hesp"
     told = scan("mafw", tmp_path / "m", hesp=lists).warnings
-    assert "hesp hesp train: 8 clips, published 4088" in told
+    assert "hesp train: 8 clips, published 4088" in told
 
 
 def test_hesp_lists_of_other_labels_are_refused(tmp_path):
@@ -296,7 +296,9 @@ def test_text_that_is_neither_utf8_nor_gbk(tmp_path):
 def test_lists_need_their_columns(tmp_path):
     affectnet_lists(tmp_path / "a")
     lines(tmp_path / "a/training.csv", ["file,label", "0/0001.jpg,3"])
-    with pytest.raises(ManifestError, match="expected subDirectory_filePath and expression"):
+    with pytest.raises(
+        ManifestError, match="missing subDirectory_filePath, expression; found file, label"
+    ):
         scan("affectnet", tmp_path / "a")
 
 
@@ -405,3 +407,24 @@ def test_a_split_that_contradicts_the_one_that_stands_writes_nothing(tmp_path):
     with pytest.raises(ManifestError, match="the parts of a split must not overlap"):
         write("caers", found, 256)
     assert {path: path.read_text() for path in Path("data/caers").iterdir()} == before
+
+
+def test_another_sets_tree_is_no_afew(tmp_path):
+    LAYOUTS["caers"](tmp_path / "caers")
+    with pytest.raises(ManifestError) as caught:
+        scan("afew", tmp_path / "caers")
+    assert "is not laid out as AFEW is: no clips in folders of classes" in str(caught.value)
+    LAYOUTS["afew"](tmp_path / "afew")
+    with pytest.raises(ManifestError, match="is not laid out as CAER-S is: no clips in folders"):
+        scan("caers", tmp_path / "afew")
+
+
+def test_folders_that_are_no_classes_show_the_layout(tmp_path):
+    LAYOUTS["affectnet"](tmp_path / "a")
+    with pytest.raises(ManifestError) as caught:
+        scan("rafdb", tmp_path / "a")
+    text = str(caught.value)
+    assert "is not laid out as RAF-DB (basic) is: no clips in folders of classes" in text
+    assert "unknown class 'images'" in text
+    assert "expected below it:" in text
+    assert "annotations/  images/" in text
