@@ -9,7 +9,7 @@ import protocol_world
 import pytest
 from report_world import COMPARISON, LOST, World, clip
 
-from expressway.reporting import build
+from expressway.reporting import build, published
 from expressway.store import write_json
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -107,6 +107,40 @@ def test_the_page_never_scrolls_sideways(page: Any, width: int) -> None:
 def test_no_protocol_scrolls_sideways(protocols_page: Any, width: int) -> None:
     protocols_page.set_viewport_size({"width": width, "height": 800})
     assert protocols_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture
+def table_page(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """The page of one table: two methods, one of which only the paper has."""
+    world = World(tmp_path, [clip(i) for i in range(16)])
+    world.write_stores()
+    ours = world.write_evaluation("clip", "fold1", world.clips, lambda c: c.labels["emotion"])
+    printed = tmp_path / "published.csv"
+    conditions = "Table 1,video,World,test,5,selects on test"
+    printed.write_text(
+        ",".join(published.COLUMNS)
+        + f"\nmine,CLIP,World,unweighted_average_recall,0.5,{conditions}"
+        + f"\nmine,C3D,World,unweighted_average_recall,0.9,{conditions}\n"
+    )
+    metrics = ["unweighted_average_recall", "weighted_average_recall"]
+    rows = [("CLIP", {"World": [ours]}), ("Linear", {"Another world": [ours]})]
+    spec = published.TableSpec("mine", "A table", "somebody", metrics, rows, printed)
+    published.write(spec, world.spec(), tmp_path / "tables")
+    yield from opened_page(browser, tmp_path / "tables/mine.html")
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_a_table_never_scrolls_sideways(table_page: Any, width: int) -> None:
+    table_page.set_viewport_size({"width": width, "height": 800})
+    assert table_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_table_sorts_by_the_papers_number(table_page: Any) -> None:
+    methods = table_page.locator("#table tbody th .name")
+    assert methods.all_inner_texts() == ["CLIP", "Linear", "C3D"]
+    table_page.locator("#table thead button", has_text="paper").first.click()
+    assert methods.all_inner_texts() == ["C3D", "CLIP", "Linear"]
+    assert "UAR paper, descending" in table_page.locator("#announce").inner_text()
 
 
 def test_curves_histograms_and_scatter_plots_are_drawn(protocols_page: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from expressway.manifest import Clip
 
 if TYPE_CHECKING:
-    from expressway.reporting.tables import Table
+    from expressway.reporting.published import Sheet
 
 __all__ = ["ReportDataset", "ReportSpec", "build"]
 
@@ -58,7 +58,7 @@ class ReportSpec:
     benchmarks: Sequence[tuple[str, Path]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    table: "Table | None" = None
+    table: "Sheet | None" = None
     pages: Sequence[tuple[str, str]] = ()
 
 

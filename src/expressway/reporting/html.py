@@ -26,6 +26,7 @@ from expressway.reporting import (
 from expressway.reporting.comparisons import comparisons
 from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.groups import groups
+from expressway.reporting.published import signed
 from expressway.reporting.results import (
     SHORT_NAMES,
     Summary,
@@ -77,7 +78,9 @@ def environment() -> Environment:
         metric=lambda name: SHORT_NAMES.get(name, metric_name(name)),
         words=lambda name: text.visible(str(name).replace("_", " ")),
     )
-    environment.globals.update(shade=figures.shade, stacked_bar=figures.stacked_bar, number=number)
+    environment.globals.update(
+        shade=figures.shade, stacked_bar=figures.stacked_bar, number=number, signed=signed
+    )
     return environment
 
 

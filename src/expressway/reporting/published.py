@@ -81,7 +81,8 @@ def write(spec: TableSpec, report: ReportSpec, folder: Path) -> list[Path]:
     cells = _cells(spec)
     readable = _readable(spec, cells)
     written = tables.save(spec.name, folder, numbers=_numbers(spec, cells), readable=[readable])
-    build(replace(report, table=readable), folder / f"{spec.name}.html")
+    sheet = Sheet(readable.caption, spec.metrics, cells)
+    build(replace(report, table=sheet), folder / f"{spec.name}.html")
     return written
 
 
@@ -106,6 +107,31 @@ class Cell:
         value = self.ours.class_recall(self.ours.labels.index(label))
         return Measure(() if value is None else (value,), value, None, None)
 
+    def printed(self, metric: str) -> float | None:
+        """Return the paper's value of a metric."""
+        return self.paper[metric].value if metric in self.paper else None
+
+    def difference(self, metric: str) -> float | None:
+        """Return ours minus the paper's, None where either is missing."""
+        measure, printed = self.measure(metric), self.printed(metric)
+        if measure is None or measure.mean is None or printed is None:
+            return None
+        return measure.mean - printed
+
+    @property
+    def facts(self) -> Published | None:
+        """Return the paper's conditions, the same for all metrics."""
+        return next(iter(self.paper.values()), None)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The table as the page shows it."""
+
+    caption: str
+    metrics: Sequence[str]
+    cells: Sequence[Cell]
+
 
 def _cells(spec: TableSpec) -> list[Cell]:
     printed = read_published(spec.published, spec.name)
@@ -123,10 +149,6 @@ def _cells(spec: TableSpec) -> list[Cell]:
     return found
 
 
-def _facts(cell: Cell) -> Published | None:
-    return next(iter(cell.paper.values()), None)
-
-
 def _numbers(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
     """One column per number, for programs and spreadsheets."""
     parts = ("ours", "std", "low", "high", "paper", "difference")
@@ -139,7 +161,7 @@ def _numbers(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
     )
     rows = []
     for cell in cells:
-        one, facts = cell.ours, _facts(cell)
+        one, facts = cell.ours, cell.facts
         rows.append(
             [
                 *(cell.row, cell.column),
@@ -154,12 +176,10 @@ def _numbers(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
 
 def _values(cell: Cell, metric: str) -> list[float | None]:
     """Return ours, its spread and interval, the paper's, the difference."""
-    measure, paper = cell.measure(metric), cell.paper.get(metric)
-    mean = measure.mean if measure else None
+    measure = cell.measure(metric)
     interval = (measure and (measure.interval_subjects or measure.interval_clips)) or (None, None)
-    printed = paper.value if paper else None
-    difference = mean - printed if mean is not None and printed is not None else None
-    return [mean, measure.std if measure else None, *interval, printed, difference]
+    ours = (measure.mean, measure.std) if measure else (None, None)
+    return [*ours, *interval, cell.printed(metric), cell.difference(metric)]
 
 
 def _readable(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
@@ -176,7 +196,7 @@ def _readable(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
             *(shown for metric in spec.metrics for shown in _shown(cell, metric)),
             _parameters(cell.ours),
             (cell.ours and cell.ours.facts.get("selection")) or text.NOTHING,
-            _conditions(_facts(cell)),
+            _conditions(cell.facts),
         ]
         for cell in cells
     )
@@ -185,15 +205,17 @@ def _readable(spec: TableSpec, cells: Sequence[Cell]) -> tables.Table:
 
 
 def _shown(cell: Cell, metric: str) -> tables.Row:
-    printed, difference = _values(cell, metric)[-2:]
-    signed = tables.number(metric, difference)
-    if difference is not None and difference > 0:
-        signed = f"+{signed}"
     return [
         tables.measure_text(metric, cell.measure(metric)),
-        tables.number(metric, printed),
-        signed,
+        tables.number(metric, cell.printed(metric)),
+        signed(metric, cell.difference(metric)),
     ]
+
+
+def signed(metric: str, difference: float | None) -> str:
+    """Return a difference with its sign."""
+    shown = tables.number(metric, difference).replace("-", text.MINUS)
+    return f"+{shown}" if difference is not None and difference > 0 else shown
 
 
 def _parameters(summary: Summary | None) -> str:

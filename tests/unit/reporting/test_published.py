@@ -61,6 +61,31 @@ def test_the_page_shows_the_table_first_then_the_evidence(evaluated, tmp_path) -
     assert "somebody, 2024" in page
 
 
+def test_the_page_sorts_by_numbers_and_names_the_papers_conditions(evaluated, tmp_path) -> None:
+    written(evaluated, tmp_path)
+    page = (tmp_path / "tables/mine.html").read_text("utf-8")
+    table = page[page.index('id="table"') : page.index('id="results"')]
+    # ours 25.0, the paper's 20.0; C3D has only the paper's
+    for value in ("0.25", "0.2", "0.04999", "0.453"):
+        assert f'data-sort="{value}' in table, value
+    assert "+5.0" in table
+    assert "trained on: <bdi>World</bdi>; selection: <bdi>test</bdi>" in table
+    assert "selects on test" in table
+
+
+def test_a_difference_has_its_sign() -> None:
+    shown = [published.signed("oscr", value) for value in (0.051, -0.051, None)]
+    assert shown == ["+5.1", "\N{MINUS SIGN}5.1", "\N{EN DASH}"]
+
+
+def test_many_metrics_have_the_papers_number_below_ours(evaluated, tmp_path) -> None:
+    recalls = [f"recall_of_{label}" for label in ("happiness", "sadness", "neutral")]
+    made = spec(evaluated, tmp_path, metrics=["unweighted_average_recall", *recalls])
+    published.write(made, evaluated.spec(), tmp_path)
+    page = (tmp_path / "mine.html").read_text("utf-8")
+    assert 'paper 20.0 <span class="whole">(+5.0)</span>' in page
+
+
 def test_rows_that_only_the_paper_has_are_shown_with_their_conditions(evaluated, tmp_path) -> None:
     file, markdown, *_ = published.write(
         spec(evaluated, tmp_path), evaluated.spec(), tmp_path / "tables"
