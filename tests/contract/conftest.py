@@ -1,9 +1,5 @@
-"""A world of cached features that all contract tests read."""
+"""The world of cached features for the tests in this folder."""
 
-import feature_world
-import pytest
+from feature_fixtures import world
 
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> feature_world.FeatureWorld:
-    return feature_world.make(tmp_path_factory.mktemp("features"))
+__all__ = ["world"]

@@ -21,11 +21,6 @@ DIM, HEADS, HEAD_DIM, DEPTH = feature_world.DIM, 2, 2048, 2
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
-@pytest.fixture(scope="module")
 def release(world) -> dict[str, torch.Tensor]:
     """Names and shapes as the authors' VClip has them, wrapped for several GPUs; width 16."""
     inner = HEADS * HEAD_DIM

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import feature_world
 import pytest
 import torch
 
@@ -16,11 +15,6 @@ State = dict[str, torch.Tensor]
 # in the order of their texts; their numbers are 3, 5, 6
 NAMES = ("happy", "sad", "surprise")
 TOKENS = 16
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
 
 
 @pytest.fixture(scope="module")

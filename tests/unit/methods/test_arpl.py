@@ -1,6 +1,5 @@
 """ARPL's numbers against the HESP specification's fixture L, and what it learns to reject."""
 
-import feature_world
 import numpy as np
 import pytest
 import torch
@@ -65,11 +64,6 @@ def test_features_are_centred_and_of_one_length() -> None:
     assert torch.allclose(found.square().mean(-1), torch.ones(6))
     centred = fixture_l()[0] - fixture_l()[0].mean(0)
     assert torch.allclose(torch.cosine_similarity(found, centred), torch.ones(6))
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
 
 
 def test_clips_of_an_unseen_class_look_less_known(world, tmp_path) -> None:

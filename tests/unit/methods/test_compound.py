@@ -15,11 +15,6 @@ JOINED = ("happiness", "sadness_anger", "happiness_sadness_anger", "anger_happin
 METHODS = ("clip", "emoclip", "expclip")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
 def build(world, name: str, labels: tuple[str, ...], protocol: str) -> methods.base.Method:
     torch.manual_seed(0)
     backbone = backbones.load(world.backbone)

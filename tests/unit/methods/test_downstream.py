@@ -23,11 +23,6 @@ SMALL = feature_world.SMALL["downstream"]
 LEARNING = {"epochs": 40, "init_std": 0.02}
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
 def train(world, folder, protocol: str = "regression", clips=None, **recipe: Any):
     spec = world.train_spec("downstream", protocol, recipe={**SMALL, **recipe})
     spec = replace(spec, clips=clips or spec.clips)

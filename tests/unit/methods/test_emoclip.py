@@ -19,11 +19,6 @@ from expressway.store import read_footer, read_table
 SMALL = feature_world.SMALL["emoclip"]
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
 def model(protocol: str = "supervised", **recipe) -> EmoCLIP:
     torch.manual_seed(0)
     made = EmoCLIP(methods.recipe("emoclip", {**SMALL, **recipe}), Context(DIM, LABELS, protocol))

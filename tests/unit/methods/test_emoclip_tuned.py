@@ -22,11 +22,6 @@ FAST = {"tower_rate": 1.0, "learning_rate": 0.01}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
-@pytest.fixture(scope="module")
 def backbone(world):
     return backbones.load(world.backbone)
 

@@ -20,11 +20,6 @@ from expressway.store import ShardWriter, Store, frame_array, frame_list, read_t
 TEACHER_DIM = 24
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
 def method(**recipe) -> ExpCLIP:
     torch.manual_seed(0)
     made = ExpCLIP(

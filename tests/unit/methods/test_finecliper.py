@@ -25,11 +25,6 @@ SMALL = feature_world.SMALL["finecliper"]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
-
-
-@pytest.fixture(scope="module")
 def backbone(world):
     return backbones.load(world.backbone)
 

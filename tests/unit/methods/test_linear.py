@@ -1,6 +1,5 @@
 """The linear probe's numbers and knownness against scikit-learn and numpy."""
 
-import feature_world
 import numpy as np
 import pytest
 from feature_world import TARGETS
@@ -14,11 +13,6 @@ from expressway.methods.blocks.frames import frame_mean
 from expressway.store import Store, read_table
 
 DECAY = 0.05
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return feature_world.make(tmp_path_factory.mktemp("features"))
 
 
 def train(world, folder, protocol: str, **recipe):
