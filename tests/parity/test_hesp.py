@@ -140,6 +140,12 @@ class TestFixtureS:
             close(method.negative_texts.norm(dim=-1), [10.208568, 10.106835, 10.089161])
             close(method.encode_negatives().norm(dim=-1), [11.928699, 11.983750, 12.002424])
 
+    def test_tokens_of_a_known_text(self, backbone: Backbone) -> None:
+        ids = hesp(backbone, published=False).contexts.ids[0].tolist()
+        # start, sixteen learned, "Angry", full stop, end, padding
+        assert (ids[0], ids[17:20], set(ids[20:])) == (49406, [9054, 269, 49407], {0})
+        assert len(ids) == 77
+
     def test_logits_without_the_patch(self, backbone: Backbone) -> None:
         method = hesp(backbone, published=False).eval()
         with torch.no_grad():
@@ -150,6 +156,9 @@ class TestFixtureS:
 
     def test_losses_and_gradients(self, backbone: Backbone) -> None:
         method = hesp(backbone, published=False)
+        # frozen in every mode; the authors leave it free and wipe its gradient
+        logit_scale = torch.tensor(math.log(100), requires_grad=True)
+        method.scale = logit_scale.exp()
         found = terms(method)
         total = torch.stack(list(found.values())).sum()
         close(torch.stack(list(found.values())), [2.196067, 0.804874, 1.265783, 1.245311, 1.571320])
@@ -159,6 +168,7 @@ class TestFixtureS:
         close(method.patch.grad.norm(), 0.119083)
         close(method.negative_images.grad.norm(), 0.144891)
         close(method.radius.grad.abs(), 0.1)
+        close(logit_scale.grad.abs(), 2.711542)
 
     def test_the_released_step_and_its_test(self, backbone: Backbone) -> None:
         method = hesp(backbone, published=True)
