@@ -14,18 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-)
 from torch.multiprocessing import ProcessExitedException, start_processes
 
 from expressway import devices
 from expressway.errors import ExpresswayError, SystemicError
 from expressway.training.runtime import Runtime
+
+if TYPE_CHECKING:
+    from lightning.pytorch.plugins.environments import ClusterEnvironment
 
 TERMINATED = 143
 # for a checkpoint to reach the disk after another process has stopped
@@ -89,8 +87,10 @@ def claimed(gpus: int) -> Iterator[list[str]]:
     yield [f"cuda:{index}" for index in range(gpus)]
 
 
-def cluster(here: Place) -> ClusterEnvironment:
+def cluster(here: Place) -> "ClusterEnvironment":
     """Return how the processes find each other, so that Lightning guesses nothing."""
+    from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+
     if here.launcher == "srun":
         return SLURMEnvironment(auto_requeue=False)
     return LightningEnvironment()

@@ -3,7 +3,7 @@
 import csv
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from expressway.data.specs import TrainSpec
 from expressway.methods.base import Method
 from expressway.store import atomic_path
 from expressway.training.loop import Loop
+from expressway.training.publishing import count
 from expressway.training.runtime import Runtime
 from expressway.training.steps import Steps
 
@@ -48,11 +49,6 @@ def _shares(steps: Steps) -> str:
         f"{steps.size} clips ({steps.world} processes x {steps.accumulate} micro batches "
         f"x {steps.micro})"
     )
-
-
-def count(parameters: Iterable[torch.Tensor]) -> int:
-    """Return the number of numbers in parameters."""
-    return sum(parameter.numel() for parameter in parameters)
 
 
 class Progress(Callback):

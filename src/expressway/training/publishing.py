@@ -1,8 +1,10 @@
 """What a finished run leaves behind: weights and card."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from expressway.backbones import Backbone
 from expressway.data.cards import WEIGHTS, ModelCard
@@ -10,7 +12,6 @@ from expressway.data.specs import TrainSpec
 from expressway.methods.base import Method
 from expressway.provenance import package_versions
 from expressway.store import atomic_path
-from expressway.training.progress import count
 
 PACKAGES = ("expressway", "torch", "lightning", "open_clip_torch", "numpy")
 
@@ -67,3 +68,8 @@ def publish(
         history=history,
     ).write(out)
     return out
+
+
+def count(parameters: Iterable[Tensor]) -> int:
+    """Return the number of numbers in parameters."""
+    return sum(parameter.numel() for parameter in parameters)

@@ -1,6 +1,8 @@
 """What one process of a training run does, from the configuration to the model folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,12 +11,9 @@ from expressway.backbones import Backbone
 from expressway.backbones import load as load_backbone
 from expressway.data.samplers import torch_seed
 from expressway.data.specs import TrainSpec
-from expressway.methods.base import Context
-from expressway.training.checkpoints import checkpoints, identity
+from expressway.methods.base import Context, Method
 from expressway.training.data import prepare
 from expressway.training.distributed import only_first_speaks, place
-from expressway.training.fitting import fit
-from expressway.training.progress import told
 from expressway.training.publishing import publish
 from expressway.training.runtime import Runtime
 from expressway.training.start import start
@@ -46,6 +45,24 @@ def _run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime, device: str)
         if here.rank == 0:
             publish(method, spec, backbone, out, "nothing is trained", {}, ())
         return
+    _fit(method, spec, backbone, out, state, runtime, source)
+
+
+def _fit(
+    method: Method[Any],
+    spec: TrainSpec,
+    backbone: Backbone,
+    out: Path,
+    state: Path,
+    runtime: Runtime,
+    source: Mapping[str, str],
+) -> None:
+    # Lightning takes seconds to import, and what is only published needs none of it
+    from expressway.training.checkpoints import checkpoints, identity
+    from expressway.training.fitting import fit
+    from expressway.training.progress import told
+
+    here, device = place(), runtime.devices[place().local_rank]
     data, selection, counts = prepare(method, spec)
     steps = Steps.of(method, len(data), runtime.world)
     print(told(method, spec, len(data), steps, runtime), flush=True)
@@ -53,7 +70,7 @@ def _run(spec: TrainSpec, out: Path, state: Path, runtime: Runtime, device: str)
     history = fit(method, data, selection, spec.seed, name, steps, state, runtime, here)
     if here.rank:
         return
-    kept = selection.apply(method, recipe.epochs) if selection else "last epoch"
+    kept = selection.apply(method, method.recipe.epochs) if selection else "last epoch"
     limit = threshold(method, data.as_test(), device) if spec.protocol == "open_set" else None
     publish(method, spec, backbone, out, kept, counts, history, limit, source)
     for checkpoint in checkpoints(state):
