@@ -101,7 +101,7 @@ def _context(spec: ReportSpec) -> dict[str, Any]:
         "variants": variants,
         "distinct": provenance.distinct(variants),
         "models": models,
-        "methods": prose.paragraph(datasets, variants, summaries, models, spec.versions),
+        "methods": prose.paragraphs(datasets, variants, summaries, models, spec.versions),
         "works": prose.works(variants, summaries),
         "recall_columns": RECALL_COLUMNS,
         "movements": MOVEMENTS,

@@ -1,6 +1,6 @@
 """The methods paragraph: sentences from configuration facts, with the works they rest on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expressway.evaluation.statistics import DRAWS
@@ -44,38 +44,46 @@ METHODS = {
     "mllm": "a label-constrained multimodal language model",
 }
 RECIPE_WORDS = {
-    "epochs": "epochs",
     "batch_size": "batch size",
     "optimiser": "optimiser",
     "learning_rate": "learning rate",
     "weight_decay": "weight decay",
     "schedule": "schedule",
 }
+READERS = {"attention": "hesp", "teacher_embeddings": "expclip"}
+PROTOCOLS = {
+    "zero_shot": "zero-shot",
+    "supervised": "with supervision",
+    "open_set": "on open sets",
+    "leave_one_out": "on classes left out of training",
+    "compound": "on compound emotions",
+    "regression": "by regression",
+}
 DETECTORS = {"mediapipe": "MediaPipe", "insightface": "InsightFace (SCRFD)"}
 
 
-def paragraph(
+def paragraphs(
     datasets: Sequence[OpenDataset],
     variants: Sequence[Variant],
     summaries: Sequence[Summary],
     models: Sequence[Model],
     versions: Mapping[str, str],
-) -> str:
+) -> list[str]:
     """Plain text for a paper's methods section; names in brackets refer to `works`."""
-    sentences = [
+    prepared = [
         *(_dataset(dataset) for dataset in datasets),
         _preparation(versions),
         *(_stage(variant) for variant in distinct(variants)),
-        *_methods(summaries, models),
-        *_protocol(summaries),
     ]
-    return visible(" ".join(sentence for sentence in sentences if sentence), 20_000)
+    parts = [prepared, _methods(summaries, models), _protocol(summaries)]
+    return [visible(" ".join(sentences), 20_000) for sentences in parts if sentences]
 
 
 def works(variants: Sequence[Variant], summaries: Sequence[Summary]) -> list[str]:
     """The works to cite for what this report used."""
     used = {"expressway", "snakemake"} | {str(s.facts["method"]) for s in summaries}
     used |= {str(v.config.get("detector")) for v in variants}
+    used |= {READERS[v.stage] for v in variants if v.stage in READERS}
     if any(v.stage == "visual_features" for v in variants) or summaries:
         used |= {"clip", "open_clip"}
     return [f"[{name}] {work}" for name, work in WORKS.items() if name in used]
@@ -111,6 +119,10 @@ def _stage(variant: Variant) -> str:
         "landmarks": _landmarks,
         "visual_features": _visual_features,
         "text_embeddings": _text_embeddings,
+        "parsing": _parsing,
+        "captions": _captions,
+        "attention": _attention,
+        "teacher_embeddings": _teacher,
     }
     if variant.stage in writers:
         return writers[variant.stage](variant.config)
@@ -160,10 +172,60 @@ def _visual_features(config: Mapping[str, Any]) -> str:
     )
 
 
+SOURCES = {
+    "manifest.caption": "The data set's captions",
+    "captions.raw": "Generated captions",
+    "captions.refined": "Refined captions",
+}
+
+
 def _text_embeddings(config: Mapping[str, Any]) -> str:
-    source = str(config.get("source", "captions")).replace(".", " ")
-    encoder = config.get("backbone") or config.get("model")
-    return f"Texts ({visible(source, 60)}) were embedded by the text tower of {short(encoder)}."
+    source = SOURCES.get(str(config.get("source")), "Texts")
+    return f"{source} were embedded by {_text_encoder(config)}."
+
+
+def _text_encoder(config: Mapping[str, Any]) -> str:
+    if config.get("encoder") == "transformers":
+        return f"the text encoder {short(config.get('model'))}"
+    return f"the text tower of {short(config.get('backbone'))}"
+
+
+def _parsing(config: Mapping[str, Any]) -> str:
+    way = {
+        "regions": "drawing regions around the landmarks",
+        "transformers": f"the segmentation model {short(config.get('model'))}",
+        "import": "a parser of its own, whose output was imported",
+    }.get(str(config.get("parser")), visible(config.get("parser"), 60))
+    return f"Faces were parsed into eleven classes by {way}."
+
+
+def _captions(config: Mapping[str, Any]) -> str:
+    captioner = str(config.get("captioner"))
+    refined = "they were then freed of names of emotions"
+    if captioner == "action_units":
+        return f"Captions were made from movements of the landmarks by rules; {refined}."
+    model = (config.get(captioner) or {}).get("model")
+    return (
+        f"Captions were written by {short(model)} from up to {config.get('frames')} frames of a "
+        f"clip (prompt {short(config.get('prompt'))}); {refined}."
+    )
+
+
+def _attention(config: Mapping[str, Any]) -> str:
+    if config.get("rule") == "centre":
+        return "The window of visual prompts was the middle of the face [hesp]."
+    return (
+        f"For each clip and class we found the window whose patches, averaged over "
+        f"{config.get('frames')} frames, are most similar to the class's text under "
+        f"{short(config.get('backbone'))} [hesp]."
+    )
+
+
+def _teacher(config: Mapping[str, Any]) -> str:
+    if config.get("teacher") == "blip2":
+        return f"The teacher [expclip] was {short(config.get('model'))}, shown the face crops."
+    source = SOURCES.get(str(config.get("source")), "texts").lower()
+    return f"As a teacher [expclip], {source} went through {_text_encoder(config)}."
 
 
 def _methods(summaries: Sequence[Summary], models: Sequence[Model]) -> list[str]:
@@ -174,17 +236,29 @@ def _methods(summaries: Sequence[Summary], models: Sequence[Model]) -> list[str]
         name = METHODS.get(method, visible(method, 60))
         cite = f" [{method}]" if method in WORKS else ""
         trained = f" ({count(mine[0].trainable)} trained parameters)" if mine[0].trainable else ""
-        ways = _listed([_way(summary) for summary in mine])
+        ways = _listed(_ways(mine))
         sentences.append(f"{name[:1].upper()}{name[1:]}{cite}{trained} was evaluated {ways}.")
         if mine[0].trainable:
             sentences.append(_training(cards.get(method, {}), mine[0]))
     return sentences
 
 
-def _way(summary: Summary) -> str:
-    prompts = summary.facts.get("prompts")
-    named = f" with prompt set {prompts}" if prompts else ""
-    return f"{summary.facts['protocol']}{named} on {summary.facts['dataset']}"
+def _ways(summaries: Sequence[Summary]) -> list[str]:
+    """Each protocol and data set once, with its prompt sets."""
+    prompts: dict[tuple[str, str], list[str]] = {}
+    for summary in summaries:
+        key = str(summary.facts["protocol"]), str(summary.facts["dataset"])
+        named = summary.facts.get("prompts")
+        prompts.setdefault(key, []).extend([str(named)] if named else [])
+    return [
+        f"{PROTOCOLS.get(protocol, protocol)} ({_told(dataset, dict.fromkeys(named))})"
+        for (protocol, dataset), named in prompts.items()
+    ]
+
+
+def _told(dataset: str, prompts: Iterable[str]) -> str:
+    sets = [visible(name, 60) for name in prompts]
+    return f"{visible(dataset, 60)}{f'; prompts {_listed(sets)}' if sets else ''}"
 
 
 def _training(card: Mapping[str, Any], summary: Summary) -> str:
@@ -196,8 +270,9 @@ def _training(card: Mapping[str, Any], summary: Summary) -> str:
         for key, label in RECIPE_WORDS.items()
         if recipe.get(key) is not None
     ]
-    settings = f"It was trained with {', '.join(known)}. " if known else ""
-    return f"{settings}Selection rule: {rule}."
+    epochs = f" for {short(recipe['epochs'])} epochs" if recipe.get("epochs") else ""
+    settings = f" with {', '.join(known)}" if known else ""
+    return f"It was trained{epochs}{settings}; selection rule: {rule}."
 
 
 MEASURED = {
@@ -227,5 +302,4 @@ def _protocol(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _listed(words: Sequence[str]) -> str:
-    words = [visible(word.replace("_", "-"), 60) for word in dict.fromkeys(words)]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
