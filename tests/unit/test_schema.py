@@ -25,6 +25,31 @@ def test_the_default_configuration_is_valid(settings):
     schema.check(settings, "config.yaml")
 
 
+def laid_over(below, above):
+    """Return configuration as Snakemake merges a further file: mappings join, the rest replaces."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = laid_over(merged[key], value) if both else value
+    return merged
+
+
+def test_one_file_more_shows_every_method_under_every_protocol(settings):
+    above = yaml.safe_load((ROOT / "config/every_protocol.yaml").read_text())
+    found = schema.check(laid_over(settings, above), "config.yaml")
+    shown = {
+        (found.models[name].method, evaluation.protocol)
+        for evaluation in found.evaluations.values()
+        for name in evaluation.models
+    }
+    supported = {(name, p) for name in methods.names() for p in methods.get(name).protocols}
+    assert supported - shown == {("mllm", "zero_shot")}
+    assert shown <= supported
+    for name, model in found.models.items():
+        methods.get(model.method).check_protocol(model.protocol)
+        methods.recipe(model.method, model.recipe, name)
+
+
 def test_the_committed_schema_is_the_generated_one():
     assert (ROOT / "config/config.schema.json").read_text() == schema.json_schema(), "make schema"
 
