@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ class Settings:
         timeout: seconds for one clip.
         max_pixels: largest picture that is decoded.
         folder_rate: frames per second that folders of frames are taken to have.
+        folder_sort: order of their names; natural: 2.png before 10.png.
         threads: decoder threads; more than one may change what damaged videos decode to.
     """
 
@@ -30,6 +31,7 @@ class Settings:
     timeout: float = 600.0
     max_pixels: int = 64_000_000
     folder_rate: float = 25.0
+    folder_sort: Literal["natural", "lexicographic"] = "natural"
     threads: int = 1
 
 

@@ -89,7 +89,7 @@ def decode_image(path: Path, settings: Settings) -> Frames:
 
 
 def decode_folder(path: Path, start: float | None, end: float | None, settings: Settings) -> Frames:
-    """Return the kept frames of a folder of images, in the natural order of their names.
+    """Return the kept frames of a folder of images, in the order of their names.
 
     Files that are no images by name are passed over; an image that cannot be read is missing from
     the frames and told in ``damage``.
@@ -98,6 +98,8 @@ def decode_folder(path: Path, start: float | None, end: float | None, settings: 
         RowFailure: ``unreadable``: no folder, no image in it, or none in the stretch.
     """
     files = listed(path)
+    if settings.folder_sort == "lexicographic":
+        files.sort()
     times = np.arange(len(files)) / settings.folder_rate
     low = start or 0.0
     inside = times >= low - sampling.TOLERANCE

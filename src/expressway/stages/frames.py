@@ -33,6 +33,10 @@ class FramesConfig(StageConfig):
     folder_rate: float = Field(
         25.0, gt=0, description="frames per second that folders of frames are taken to have"
     )
+    folder_sort: Literal["natural", "lexicographic"] = Field(
+        "natural",
+        description="order of a folder's frames: 2.jpg before 10.jpg, or after it (EmoCLIP's)",
+    )
     max_pixels: int = Field(
         64_000_000, ge=1, description="larger pictures are unreadable (decompression bombs)"
     )
@@ -84,6 +88,7 @@ def open_stage(config: FramesConfig, runtime: Runtime) -> RowFunction:
         timeout=config.timeout_seconds * OWN_SHARE_OF_TIMEOUT,
         max_pixels=config.max_pixels,
         folder_rate=config.folder_rate,
+        folder_sort=config.folder_sort,
     )
 
     def compute(rows: Sequence[Row]) -> list[Outcome]:

@@ -134,6 +134,12 @@ def test_a_folder_is_read_in_natural_order(folder: Path) -> None:
     assert (frames.fps, frames.duration, frames.container) == (25.0, 12 / 25, "folder")
 
 
+def test_a_folder_may_be_read_in_the_order_of_the_releases(folder: Path) -> None:
+    frames = decode(folder, "frames", None, None, Settings(folder_sort="lexicographic"))
+    assert numbers(list(frames.images)) == [0, 9, 10, 11, *range(1, 9)]
+    assert frames.source_index.tolist() == list(range(12))
+
+
 def test_a_folder_is_cut_and_sampled_like_a_video(folder: Path) -> None:
     settings = Settings(rate=5, folder_rate=10)
     frames = decode(folder, "frames", 0.2, 0.8, settings)
