@@ -1,5 +1,7 @@
 """DVC around Snakemake: what it skips, what it runs, and a clone that recomputes nothing."""
 
+import csv
+import json
 import shutil
 
 import pytest
@@ -20,6 +22,7 @@ def versioned(project):
     project.run("git", "config", "user.email", "test@example.org")
     project.run("git", "config", "user.name", "test")
     dvc(project, "init", "-q")
+    shutil.copytree(ROOT / ".dvc/plots", project.folder / ".dvc/plots")
     dvc(project, "remote", "add", "-q", "-d", "here", project.folder.parent / "remote")
     dvc(project, "repro", "-q")
     project.run("git", "add", "-A")
@@ -27,19 +30,80 @@ def versioned(project):
     return project
 
 
-def test_repro_skips_runs_and_a_clone_adopts(versioned, tmp_path):
+def written(project, since):
+    """Return the stores, weights and metrics that are not as they were, and remember them anew."""
+    top = project.folder / "results"
+    names = ("*/*/*/*.parquet", "models/*/*/*.safetensors", "evaluations/*/*/*/*")
+    files = (path for name in names for path in top.glob(name))
+    times = {str(path.relative_to(top)): path.stat().st_mtime_ns for path in files}
+    changed = {path for path, time in times.items() if since.get(path) != time}
+    since.update(times)
+    return changed
+
+
+def add_data_set(project, name):
+    """Make a second data set of the spare clips: one file and one entry."""
+    folder = project.folder / "data" / name
+    folder.mkdir()
+    with (folder / "manifest.csv").open("w", newline="") as handle:
+        columns = ("id", "path", "caption")
+        writer = csv.DictWriter(handle, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(project.spare)
+    text = f"manifest: data/{name}/manifest.csv\nroot: videos\nshard_size: 8\n"
+    (project.folder / f"config/datasets/{name}.yaml").write_text(text)
+    project.config(lambda config: config["datasets"].append(name))
+
+
+def test_repro_runs_what_an_edit_touches_and_nothing_else(versioned):
+    times = {}
+    written(versioned, times)
     again = dvc(versioned, "repro").stdout
     assert again.count("didn't change, skipping") == 2
-    assert versioned.jobs() == {}
+    assert written(versioned, times) == set()
 
-    versioned.config(lambda c: c["models"]["linear"].update(recipe={"weight_decay": 0.5}))
+    add_data_set(versioned, "other")
     assert "prepare@tiny' didn't change" in dvc(versioned, "repro").stdout
-    assert versioned.jobs() == {}
-    assert "weight_decay" in dvc(versioned, "params", "diff", "HEAD").stdout
+    made = written(versioned, times)
+    assert {path.split("/")[0] for path in made} == {"other"}
+    assert "other/visual_features/demo/00000.parquet" in made
 
+    versioned.append_clip(0)
+    assert "prepare@other' didn't change" in dvc(versioned, "repro").stdout
+    made = written(versioned, times)
+    assert {path.split("/")[0] for path in made} == {"tiny"}
+    assert {path.split("/")[-1] for path in made} == {"00003.parquet"}
+
+    versioned.config(lambda c: c["models"]["linear"].update(recipe={"weight_decay": 5.0}))
+    said = dvc(versioned, "repro").stdout
+    assert said.count("didn't change, skipping") == 2
+    assert written(versioned, times) == {
+        "models/linear/fold1-seed0/model.safetensors",
+        "evaluations/linear/fold1-seed0/supervised/predictions.parquet",
+        "evaluations/linear/fold1-seed0/supervised/metrics.json",
+    }
+    assert versioned.jobs() == {}
+    assert_diffs_show(versioned)
+
+
+def assert_diffs_show(project):
+    """Against the last commit: which parameter changed, what it did, and a plot of both."""
+    assert "weight_decay" in dvc(project, "params", "diff", "HEAD").stdout
+    assert "linear/supervised" in dvc(project, "metrics", "show").stdout
+    (metrics,) = json.loads(dvc(project, "metrics", "diff", "HEAD", "--json").stdout).values()
+    (before, now) = (
+        metrics["linear/supervised.weighted_average_recall"][side] for side in ("old", "new")
+    )
+    assert before is not None
+    assert before != now
+    plotted = dvc(project, "plots", "diff", "HEAD", "-o", "plots")
+    assert "WARNING" not in plotted.stdout + plotted.stderr
+    page = (project.folder / "plots/index.html").read_text()
+    assert page.count('"rev": "HEAD"') == page.count('"rev": "workspace"') == 2
+
+
+def test_a_clone_pulls_adopts_and_recomputes_nothing(versioned, tmp_path):
     dvc(versioned, "push", "-q")
-    versioned.run("git", "add", "-A")
-    versioned.run("git", "commit", "-q", "-m", "weight decay")
     folder = tmp_path / "clone"
     versioned.run("git", "clone", "-q", versioned.folder, folder)
     clone = type(versioned)(folder)
