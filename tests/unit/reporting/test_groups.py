@@ -104,6 +104,19 @@ def test_the_curve_is_the_one_whose_area_is_reported(protocols: Any) -> None:
         assert drawn == pytest.approx(area, abs=0.02)
 
 
+def test_unknown_clips_of_another_set_have_a_table_of_their_own(world: Any, tmp_path) -> None:
+    protocol_world.write_open_set(world, "hesp", 1.6, 1)
+    note = "the unknown clips come from mafw"
+    protocol_world.write_open_set(
+        world, "arpl", 0.7, 2, evaluation="across", unknown_from="mafw", notes=[note]
+    )
+    found = groups(summarise(world.evaluations))
+    assert [group.dataset for group in found] == [world.name, f"{world.name}, unknown from mafw"]
+    page = build(world.spec(), tmp_path / "report.html").read_text("utf-8")
+    assert f"{world.name}, unknown from mafw" in page
+    assert note in page
+
+
 def test_all_labels_must_be_the_same_over_splits(world: Any) -> None:
     folders = protocol_world.write_open_set(world, "hesp", 1.0, 1)
     path = folders[1] / "metrics.json"
