@@ -67,7 +67,11 @@ def report(plan: Plan, out: Path, dataset: str | None = None) -> Path:
     from expressway import reporting
 
     title = plan.settings.report.title if dataset is None else f"What was found in {dataset}"
-    return reporting.build(_report_spec(plan, title, dataset), out)
+    spec = _report_spec(plan, title, dataset)
+    if dataset is None:
+        plain = ("All results as plain tables", "../tables/results.html")
+        spec = replace(spec, pages=[plain, *spec.pages])
+    return reporting.build(spec, out)
 
 
 def _report_spec(plan: Plan, title: str, dataset: str | None = None) -> Any:

@@ -59,6 +59,13 @@ def render(spec: ReportSpec) -> str:
     return template.render(**_context(spec))
 
 
+def tables_page(title: str, tables: Sequence[str]) -> str:
+    """A page of plain tables, given as HTML, as text."""
+    style = asset("report.css")
+    template = environment().get_template("tables.html.j2")
+    return template.render(title=title, tables=tables, style=style, policy=policy(style, ""))
+
+
 def environment() -> Environment:
     """Templates that escape whatever comes from outside, with the filters that pages share."""
     environment = Environment(
@@ -73,6 +80,7 @@ def environment() -> Environment:
         percent=text.percent,
         duration=text.duration,
         count=text.count,
+        size=text.size,
         short=provenance.short,
         yaml=provenance.as_yaml,
         metric=lambda name: SHORT_NAMES.get(name, metric_name(name)),

@@ -9,18 +9,20 @@ from typing import Any
 from expressway.errors import StoreError
 from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.text import visible
+from expressway.store import Store
 
 YAML_LIMIT = 60_000
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One store of one data set: where it came from, as its footers say."""
+    """One store of one data set, ``size`` in bytes: where it came from, as its footers say."""
 
     dataset: str
     stage: str
     variant: str
     shards: int
+    size: int
     fingerprints: tuple[str, ...]
     packages: Mapping[str, str]
     config: Mapping[str, Any]
@@ -37,22 +39,22 @@ class Model:
 def variants(datasets: Iterable[OpenDataset]) -> list[Variant]:
     """The footers of every store, shards of one variant taken together."""
     return [
-        _variant(dataset.name, stage, variant, [reader.footer for reader in store.readers])
+        _variant(dataset.name, stage, variant, store)
         for dataset in datasets
         for (stage, variant), store in dataset.stores.items()
         if store.readers
     ]
 
 
-def _variant(
-    dataset: str, stage: str, variant: str, footers: Sequence[Mapping[str, Any]]
-) -> Variant:
+def _variant(dataset: str, stage: str, variant: str, store: Store) -> Variant:
+    footers = [reader.footer for reader in store.readers]
     prints = dict.fromkeys(str(footer.get("fingerprint", "unknown")) for footer in footers)
     return Variant(
         dataset=dataset,
         stage=stage,
         variant=variant,
         shards=len(footers),
+        size=sum(reader.path.stat().st_size for reader in store.readers),
         fingerprints=tuple(prints),
         packages=footers[0].get("packages") or {},
         config=footers[0].get("config") or {},

@@ -60,10 +60,12 @@ def save(name: str, folder: Path, numbers: Table, readable: Sequence[Table]) -> 
 
 def render(numbers: Table, readable: Sequence[Table]) -> dict[str, str]:
     """The table in every format: {"csv": …, "md": …, "html": …, "tex": …}."""
+    from expressway.reporting.html import tables_page  # which reads this module
+
     return {
         "csv": to_csv(numbers),
         "md": "\n".join(map(to_markdown, readable)),
-        "html": "\n".join(map(to_html, readable)),
+        "html": tables_page(numbers.caption, [to_html(table) for table in readable]),
         "tex": "\n".join(map(to_latex, readable)),
     }
 

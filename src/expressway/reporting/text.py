@@ -81,6 +81,13 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def size(value: int) -> str:
+    """Bytes as a person says them: 812 kB, 40.3 MB, 1.2 GB."""
+    if value < 1e6:
+        return f"{value / 1e3:.0f} kB"
+    return f"{value / 1e6:.1f} MB" if value < 1e9 else f"{value / 1e9:.1f} GB"
+
+
 def count(value: int | None) -> str:
     """A whole number with thin-space thousands, a dash when unknown."""
     return NOTHING if value is None else f"{value:,}".replace(",", "\u202f")

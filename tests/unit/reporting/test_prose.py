@@ -8,7 +8,7 @@ from expressway.reporting.results import summarise
 
 
 def variant(stage, **config):
-    return Variant("tiny", stage, "mine", 1, ("abc",), {}, config)
+    return Variant("tiny", stage, "mine", 1, 0, ("abc",), {}, config)
 
 
 @pytest.mark.parametrize(

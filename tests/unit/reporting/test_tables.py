@@ -34,6 +34,14 @@ def test_readable_formats_hold_percentages(evaluated: Any, tmp_path: Path) -> No
     assert r"25.0 $\pm$ 0.0; pooled 25.0 [5.0, 95.0]" in latex.read_text()
 
 
+def test_the_html_is_a_page_of_its_own(evaluated: Any, tmp_path: Path) -> None:
+    page = tables.write("main", "Demo", evaluated.evaluations, tmp_path)[2].read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert '<meta charset="utf-8">' in page
+    assert "default-src &#39;none&#39;" in page
+    assert page.count("<table>") == page.count("<caption>") == 1
+
+
 def test_hostile_names_are_inert_in_every_format(world: Any, tmp_path: Path) -> None:
     hostile = "=<script>|x_%"
     world.write_evaluation("m", "fold1", world.clips, lambda _: "anger", model=hostile)

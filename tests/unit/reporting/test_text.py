@@ -48,3 +48,10 @@ def test_latex_specials_are_escaped() -> None:
 )
 def test_durations_read_like_speech(seconds: float, shown: str) -> None:
     assert text.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(812_000, "812 kB"), (40_300_000, "40.3 MB"), (1_240_000_000, "1.2 GB")]
+)
+def test_sizes(value: int, said: str) -> None:
+    assert text.size(value) == said
