@@ -31,7 +31,7 @@ def arm() -> None:
         if os.getpid() != own:
             return
         passed.append(name)
-        if len(passed) == fatal and first_time(words, name, how):
+        if len(passed) == fatal and first_time(words, f"{fatal}, {name}", how):
             os.kill(own, how)
 
     wrap(tempfile, "mkstemp", step, after="make")
@@ -39,12 +39,12 @@ def arm() -> None:
     wrap(os, "replace", step, before="rename", after="renamed")
 
 
-def first_time(words: str, name: str, how: signal.Signals) -> bool:
+def first_time(words: str, step: str, how: signal.Signals) -> bool:
     """Note a kill; False when this job was killed before."""
     note = Path(os.environ["KILLER_NOTES"]) / f"{random.Random(words).getrandbits(64):016x}"
     try:
         with note.open("x") as handle:
-            handle.write(f"{how.name} at {name}: {words}\n")
+            handle.write(f"{how.name} at step {step}: {words}\n")
     except FileExistsError:
         return False
     return True
