@@ -8,7 +8,7 @@ from expressway.data.overlaps import Overlap, alike, looks, shared
 from expressway.datasets import Dataset, shard_path
 from expressway.errors import ConfigError, ExpresswayError, RowFailure
 from expressway.manifest import contained, missing_files
-from expressway.plan import Plan
+from expressway.plan import Plan, narrowed
 from expressway.schema import Settings
 from expressway.store import Store
 
@@ -21,12 +21,16 @@ def problems(config: Path) -> list[str]:
         return str(error).splitlines()
     plan = Plan(settings)
     found: list[str] = []
-    for name in _used(settings):
+    for name in _named(settings):
         try:
             found += _file_problems(plan.dataset(name))
         except ExpresswayError as error:
             found += str(error).splitlines()
-    return found or [*_model_problems(plan, settings)]
+    if found:
+        return found
+    for each in (plan, *(narrowed(plan, table) for table in settings.tables)):
+        found += _model_problems(each, each.settings)
+    return list(dict.fromkeys(found))
 
 
 def overlaps(config: Path, look_alikes: bool = False) -> list[str]:
@@ -39,7 +43,7 @@ def overlaps(config: Path, look_alikes: bool = False) -> list[str]:
     plan = Plan(settings)
     return [
         f"{dataset.config.splits}: {overlap}"
-        for dataset in map(plan.dataset, _used(settings))
+        for dataset in map(plan.dataset, _named(settings))
         for overlap in [
             *shared(dataset.clips, dataset.splits, dataset.contents, dataset.root),
             *(_alike(settings, dataset) if look_alikes else []),
@@ -71,11 +75,12 @@ def look_alike_pairs(settings: Settings, dataset: Dataset) -> list[Overlap] | No
     return alike(looks(Store(paths), sorted(ids)), dataset.splits)
 
 
-def _used(settings: Settings) -> list[str]:
-    """Return the data sets that the configuration prepares, trains on or tests on."""
+def _named(settings: Settings) -> list[str]:
+    """Return the data sets that the configuration names, and those that were imported."""
     models = [model.dataset for model in settings.models.values()]
     evaluations = [d for evaluation in settings.evaluations.values() for d in evaluation.datasets]
-    return list(dict.fromkeys([*settings.datasets, *models, *evaluations]))
+    imported = sorted(path.stem for path in Path(settings.dataset_folder).glob("*.yaml"))
+    return list(dict.fromkeys([*settings.datasets, *models, *evaluations, *imported]))
 
 
 def _file_problems(dataset: Dataset) -> list[str]:

@@ -33,9 +33,7 @@ def config(tmp_path, monkeypatch):
 
 
 def test_copies_are_told_by_content_and_by_look(config):
-    same = (
-        "data/f/splits.csv: official: 1 file(s) with the same content in test and train: "
-    )
+    same = "data/f/splits.csv: official: 1 file(s) with the same content in test and train: "
     assert validation.problems(config) == []
     assert validation.overlaps(config) == [f"{same}Action--Happy--0000 = DailyLife--Sad--0001"]
     plan = Plan(load(config))
@@ -49,6 +47,15 @@ def test_copies_are_told_by_content_and_by_look(config):
     page = pages.report(plan, Path("report.html"), "f").read_text()
     assert "Action--Happy--0000 = DailyLife--Sad--0001" in page
     assert "Action--Happy--0000 ~ DailyLife--Sad--0001" in page
+
+
+def test_imported_sets_are_checked_before_any_configuration_names_them(config):
+    config.write_text("datasets: []\nstages: {}\n")
+    assert len(validation.overlaps(config)) == 1
+    clip = Path("../f/2_ClipsforFaceCrop/Action/Happy/0000")
+    clip.rename(clip.with_name("away"))
+    (line,) = validation.problems(config)
+    assert "data/f/manifest.csv, line 5: no file '2_ClipsforFaceCrop/Action/Happy/0000'" in line
 
 
 def test_look_alikes_take_a_finished_store_of_faces(config):
