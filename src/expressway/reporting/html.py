@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from expressway.language.agreement import VISIBLE_UNITS
 from expressway.language.captioners.movements import NEAREST_UNIT
@@ -59,7 +60,7 @@ def render(spec: ReportSpec) -> str:
     return template.render(**_context(spec))
 
 
-def tables_page(title: str, tables: Sequence[str]) -> str:
+def tables_page(title: str, tables: Sequence[Markup]) -> str:
     """A page of plain tables, given as HTML, as text."""
     style = asset("report.css")
     template = environment().get_template("tables.html.j2")

@@ -207,17 +207,13 @@ def to_latex(table: Table) -> str:
     return "\n".join([*opening, *body, *closing])
 
 
-def to_html(table: Table) -> str:
+def to_html(table: Table) -> Markup:
     """A plain, escaped table element with caption and scoped headings."""
     heading, cell = Markup('<th scope="col">{}</th>'), Markup("<td>{}</td>")
     rows = [_html_row(cell, row) for row in table.rows]
-    return str(
-        Markup(
-            "<table>\n<caption>{}</caption>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n</table>\n"
-        ).format(
-            text.visible(table.caption), _html_row(heading, table.columns), Markup("").join(rows)
-        )
-    )
+    return Markup(
+        "<table>\n<caption>{}</caption>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n</table>\n"
+    ).format(text.visible(table.caption), _html_row(heading, table.columns), Markup("").join(rows))
 
 
 def _html_row(tag: Markup, cells: Iterable[object]) -> Markup:
