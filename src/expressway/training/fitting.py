@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import distributed
+from torch import OutOfMemoryError, distributed
 
 from expressway.data.clips import ClipDataset, in_order, loader
 from expressway.data.samplers import FIRST_EPOCH, EpochSampler, balancing_weights
+from expressway.errors import SystemicError
 from expressway.methods.base import Method
 from expressway.training.checkpoints import Keeper, Kept, resumable
 from expressway.training.distributed import TERMINATED, Place, cluster
@@ -36,7 +37,12 @@ def fit(
     runtime: Runtime,
     here: Place,
 ) -> tuple[Mapping[str, float], ...]:
-    """Train ``method`` in place from its last checkpoint or from the start; return the history."""
+    """Train ``method`` in place from its last checkpoint or from the start; return the history.
+
+    Raises:
+        SystemicError: the GPU's memory is too small; the batch is never made smaller unasked.
+        SystemExit: with code 143, stopped by SIGTERM.
+    """
     method.begin(in_order(data, steps.size, FIRST_EPOCH))
     first = here.rank == 0
     loop = Loop(method, seed, identity, steps, selection if first else None)
@@ -54,6 +60,12 @@ def fit(
         # Lightning would leave with 0, as if the model were there
         print("stopped by SIGTERM; run it again to go on", flush=True)
         raise SystemExit(TERMINATED) from None
+    except OutOfMemoryError as error:
+        raise SystemicError(
+            f"{method.name}: {steps.micro} clips at once do not fit into GPU memory. The same step "
+            "needs less with accumulate: 2 in the recipe, on more cards, or with --precision "
+            "bf16-mixed; a run that is started again goes on"
+        ) from error
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()

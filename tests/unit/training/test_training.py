@@ -121,6 +121,18 @@ def test_state_of_another_recipe_is_not_taken_up(world, tmp_path, capsys) -> Non
     assert weights(tmp_path / "out") == weights(tmp_path / "fresh")
 
 
+def test_too_little_gpu_memory_fails_with_advice_and_keeps_the_batch(
+    world, tmp_path, monkeypatch
+) -> None:
+    def loss(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(EmoCLIP, "loss", loss)
+    with pytest.raises(SystemicError, match="16 clips at once do not fit .*accumulate: 2"):
+        training.train(world.train_spec("emoclip"), tmp_path / "out", tmp_path / "state")
+    assert not (tmp_path / "out").exists()
+
+
 class Spoiled(torch.autograd.Function):
     """Leaves a number as it is and makes its gradient infinite."""
 
