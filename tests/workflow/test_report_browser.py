@@ -9,7 +9,7 @@ import protocol_world
 import pytest
 from report_world import COMPARISON, LOST, World, clip
 
-from expressway.reporting import build, published
+from expressway.reporting import build, clip_page, published
 from expressway.store import write_json
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -44,7 +44,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world = World(root, [clip(i) for i in range(16)], lost={"clip-005"})
     world.write_stores()
     world.write_captions()
+    world.write_attention()
     world.write_truth()
+    for fold in ("fold1", "fold2"):
+        history = [{"epoch": e, "contrastive": 2 / e, HOSTILE: 1.0} for e in (1, 2, 3)]
+        world.models.append(root / f"results/models/emoclip/{fold}-seed0/model.json")
+        write_json(world.models[-1], {"method": "emoclip", "history": history})
     for model, guess in (("clip", "neutral"), ("emoclip", None)):
         for fold, clips in (("fold1", world.clips[:8]), ("fold2", world.clips[8:])):
             world.write_evaluation(model, fold, clips, lambda c, g=guess: g or c.labels["emotion"])
@@ -159,6 +164,33 @@ def test_curves_histograms_and_scatter_plots_are_drawn(protocols_page: Any) -> N
 def test_text_of_every_protocol_stands_out(protocols_page: Any, scheme: str) -> None:
     protocols_page.emulate_media(color_scheme=scheme)
     assert protocols_page.evaluate(CONTRAST) >= 4.5
+
+
+def test_training_windows_and_time_are_drawn(page: Any) -> None:
+    assert page.locator("#training svg.plane polyline.mean").count() == 2
+    assert page.locator("#training svg.plane polyline.run").count() == 4
+    assert page.locator("#clips h3", has_text="Attention windows").count() == 1
+    [lane] = page.locator("#time svg.lane").all()
+    assert lane.bounding_box()["width"] > 200
+    assert lane.get_attribute("aria-label") == "prepare_faces: from 0.0 s to 1 min 10 s"
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_the_page_of_a_clip_never_scrolls_sideways(
+    browser: Any, width: int, tmp_path: Path
+) -> None:
+    world = World(tmp_path, [clip(i) for i in range(16)])
+    world.write_stores()
+    world.write_captions()
+    world.write_attention()
+    world.write_evaluation("m", "fold1", world.clips, lambda c: c.labels["emotion"])
+    out = clip_page.build(world.dataset(), "clip-001", world.evaluations, tmp_path / "clip.html")
+    opened = opened_page(browser, out)
+    page = next(opened)
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#steps svg.thumb").count() > 20
+    assert next(opened, None) is None
 
 
 def test_hostile_text_is_shown_and_never_runs(page: Any) -> None:

@@ -36,12 +36,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said under one evaluation; ``scores`` by falling score."""
+    """What one model said under one evaluation; ``scores`` by falling score.
+
+    ``right`` is None where nothing can be right: numbers, no prediction, a class that the model
+    does not know.
+    """
 
     model: str
     evaluation: str
     split: str
     prediction: str | None
+    right: bool | None
     status: str
     scores: Sequence[tuple[str, float]]
 
@@ -143,15 +148,17 @@ def answers(evaluations: Sequence[Path], dataset: str, clip_id: str) -> Iterator
         # clips of another data set, unknown ones of an open set, are told by its name
         name = clip_id if facts["dataset"] == dataset else f"{dataset}/{clip_id}"
         names = facts.get("targets") or facts["labels"]
-        table = read_table(path, ("clip_id", "split", "prediction", "scores", "status"))
+        table = read_table(path, ("clip_id", "split", "label", "prediction", "scores", "status"))
         for row in table.to_pylist():
             if row["clip_id"] == name:
+                told = row["prediction"] is not None and row["label"] in names
                 scores = zip(names, row["scores"] or [], strict=False)
                 yield Answer(
                     facts["model"],
                     facts["evaluation"],
                     row["split"] or "",
                     row["prediction"],
+                    row["prediction"] == row["label"] if told else None,
                     row["status"],
                     sorted(scores, key=lambda pair: -pair[1]),
                 )

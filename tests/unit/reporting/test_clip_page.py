@@ -25,6 +25,20 @@ def test_stages_pictures_and_answers_are_shown(evaluated, tmp_path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_answers_are_right_wrong_or_neither(evaluated) -> None:
+    def verdicts(clip: str) -> dict[str, bool | None]:
+        return {a.model: a.right for a in clip_page.answers(evaluated.evaluations, "tiny", clip)}
+
+    assert verdicts("clip-001") == {"emoclip": True, "clip": False}
+    assert verdicts("clip-005")["emoclip"] is None  # no face, no prediction
+    others = ["neutral", "anger"]
+    folder = evaluated.write_evaluation(
+        "open", "fold1", evaluated.clips, lambda _: "anger", labels=others
+    )
+    [unknown] = clip_page.answers([folder], "tiny", "clip-001")
+    assert (unknown.prediction, unknown.right) == ("anger", None)
+
+
 def test_a_lost_clip_says_where_and_why(evaluated, tmp_path) -> None:
     page = build(evaluated, "clip-005", tmp_path)
     assert "no face in 9 frames" in page
