@@ -254,7 +254,7 @@ def show(
 @app.command()
 def inspect(
     clip: Annotated[str, typer.Argument(help="id of a clip")],
-    dataset: Annotated[str, typer.Option(help="its data set")],
+    dataset: Annotated[str | None, typer.Option(help="its data set, where several have it")] = None,
     out: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
     config: ConfigOption = CONFIG,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from expressway import schema
 from expressway.datasets import truth_path
+from expressway.errors import ConfigError
 from expressway.jobs import OWN_PACKAGES
 from expressway.plan import Plan, narrowed
 from expressway.provenance import package_versions
@@ -120,15 +121,29 @@ def audit_captions(
     return build(spec, out or Path(f"results/{dataset}/captions/{variant}/audit.html"))
 
 
-def inspect(plan: Plan, dataset: str, clip: str, out: Path | None) -> Path:
-    """Write the page of one clip: what every stage and every model made of it; return the file."""
+def inspect(plan: Plan, dataset: str | None, clip: str, out: Path | None) -> Path:
+    """Write the page of one clip: what every stage and every model made of it; return the file.
+
+    Raises:
+        ConfigError: no data set has the clip, or several have it and none was named.
+    """
     from expressway.reporting import clip_page
 
+    name = dataset or _dataset_of(plan, clip)
     evaluations = [Path(path) for path in plan.all_evaluations()]
-    shown = _report_dataset(plan, dataset)
-    return clip_page.build(
-        shown, clip, evaluations, out or Path(f"results/{dataset}/clips/{clip}.html")
-    )
+    target = out or Path(f"results/{name}/clips/{clip}.html")
+    return clip_page.build(_report_dataset(plan, name), clip, evaluations, target)
+
+
+def _dataset_of(plan: Plan, clip: str) -> str:
+    """Return the configured data set that has a clip; one alone answers for itself."""
+    names = list(plan.settings.datasets)
+    if len(names) > 1:
+        names = [n for n in names if any(c.id == clip for c in plan.dataset(n).clips)]
+    if len(names) != 1:
+        found = f"is in {', '.join(names)}" if names else "is in no data set of the configuration"
+        raise ConfigError(f"clip {clip!r} {found}; name its data set with --dataset")
+    return names[0]
 
 
 def _report_dataset(plan: Plan, name: str) -> Any:
