@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from safetensors.torch import load_file
 from expressway import methods
 from expressway.backbones import Backbone, check_device
 from expressway.backbones import load as load_backbone
+from expressway.compute import Chunks
 from expressway.data.cards import WEIGHTS, ModelCard
-from expressway.data.clips import ClipDataset, ClipStores, in_order
+from expressway.data.clips import ClipDataset, ClipStores, collate
 from expressway.data.samplers import TEST_EPOCH
 from expressway.data.specs import PredictSpec
 from expressway.errors import ConfigError
@@ -177,13 +179,16 @@ def scores(
     data = ClipDataset(
         clips, stores, method.sample, spec.task, method.context.labels, card.seed, training=False
     )
-    found: dict[str, Scored] = {}
+
+    def scored(part: range) -> list[tuple[str, Scored]]:
+        batch = collate([data[TEST_EPOCH, index] for index in part])
+        values = method.scores(batch.to(device)).float()
+        known = method.known_scores(values).tolist()
+        return list(zip(batch.ids, map(Scored, values.tolist(), known), strict=True))
+
+    chunks = Chunks(_batch_size(method, stores, spec), "clips")
     with torch.inference_mode():
-        for batch in in_order(data, _batch_size(method, stores, spec), TEST_EPOCH):
-            values = method.scores(batch.to(device)).float()
-            known = method.known_scores(values).tolist()
-            found |= zip(batch.ids, map(Scored, values.tolist(), known), strict=True)
-    return found
+        return dict(chain.from_iterable(chunks.run(scored, range(len(data)))))
 
 
 def _batch_size(method: Method[Any], stores: ClipStores, spec: PredictSpec) -> int:
