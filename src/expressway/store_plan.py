@@ -6,7 +6,7 @@ file hashes.
 
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from expressway import schema, stages
 from expressway.config import read_yaml
@@ -98,7 +98,8 @@ class StorePlan:
     def reads(self, name: str, phase: str) -> dict[str, str]:
         """Return stage -> variant that a model reads in a phase, ``train`` or ``predict``."""
         model = self.model(name)
-        wanted = method_file(model.method)["reads"][phase]
+        reads = method_file(model.method)["reads"]
+        wanted = {**reads, **reads.get(model.protocol, {})}[phase]
         return {stage: variant for stage, variant in model.stores.items() if stage in wanted}
 
     def stores(self, dataset: str) -> list[tuple[str, str]]:
@@ -200,12 +201,15 @@ class StorePlan:
 def method_file(method: str) -> dict[str, Any]:
     """Return ``config/methods/METHOD.yaml``: ``reads`` (stores per phase) and ``recipe``.
 
+    Under ``reads``, a protocol's name may hold phases in which models of it read less.
+
     Raises:
         ConfigError: the file is missing or says not what the method reads.
     """
     path = METHODS / f"{method}.yaml"
     found = read_yaml(path)
-    if set(found.get("reads", {})) != {"train", "predict"} or set(found) - {"reads", "recipe"}:
+    phases = set(found.get("reads", {})) - set(get_args(schema.Protocol))
+    if phases != {"train", "predict"} or set(found) - {"reads", "recipe"}:
         raise ConfigError(f"{path}: expected reads: {{train: [...], predict: [...]}} and recipe:")
     return found
 

@@ -68,27 +68,39 @@ def test_other_prompts_add_evaluations_only(project) -> None:
     assert set(more) - {"predict", "evaluate"} == {"published_table"}
 
 
-def test_a_new_test_set_trains_nothing(project) -> None:
-    before, _ = planned(project, "expclip_table2")
+def with_my_table(project: Project, cell: str, evaluation: dict, *targets: str):
+    """Plan a table of one number, made for this plan, beside others."""
     path = project.folder / "config/tables/mine.yaml"
-    mine = {
-        "title": "Mine",
-        "rows": [{"title": "Exp-CLIP", "cells": {"CAER-S": "expclip-b32/caers-test"}}],
-        "evaluations": {
-            "caers-test": {
-                "protocol": "zero_shot",
-                "models": ["expclip-b32"],
-                "dataset": "caers",
-                "prompts": "expclip_3",
+    model, name = cell.split("/")
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "title": "Mine",
+                "rows": [{"title": "A row", "cells": {"A set": cell}}],
+                "evaluations": {name: {"protocol": "zero_shot", "models": [model], **evaluation}},
             }
-        },
-    }
-    path.write_text(yaml.safe_dump(mine))
+        )
+    )
     try:
-        after, _ = planned(project, "expclip_table2", "results/tables/mine.html")
+        return planned(project, "mine", *targets)
     finally:
         path.unlink()
+
+
+def test_a_new_test_set_trains_nothing(project) -> None:
+    before, _ = planned(project, "expclip_table2")
+    evaluation = {"dataset": "caers", "prompts": "expclip_3"}
+    target = "results/tables/expclip_table2.html"
+    after, _ = with_my_table(project, "expclip-b32/caers-test", evaluation, target)
     assert dict(after - before) == {"predict": 1, "evaluate": 1, "published_table": 1}
+
+
+def test_what_learned_from_captions_needs_none_of_a_test_set(project) -> None:
+    evaluation = {"dataset": "afew", "prompts": "expression"}
+    counts, text = with_my_table(project, "finecliper-zero-mafw/afew-zero", evaluation)
+    assert counts["predict"] == 5
+    assert all("dataset=mafw" in job for job in jobs_of(text, "captions"))
+    assert {"dataset=afew" in job for job in jobs_of(text, "faces")} == {True, False}
 
 
 def test_every_table_that_ships_can_be_planned(project) -> None:

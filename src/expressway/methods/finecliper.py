@@ -211,7 +211,7 @@ class FineCLIPER(Method[Recipe]):
 
     def check_stores(self, stores: ClipStores) -> None:
         """Refuse modalities without a store, and cues of other crops than those that are read."""
-        finecliper_inputs.check(self.recipe, self.backbone, stores)
+        finecliper_inputs.check(self.recipe, self.backbone, stores, bool(self.own_sentences))
 
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
         """Return a clip's modalities and ``present`` (modalities,).

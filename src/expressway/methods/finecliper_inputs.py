@@ -39,9 +39,10 @@ def needs(recipe: Any, required: set[str]) -> tuple[Need, ...]:
     return (FACES, *cues) if recipe.pictures else cues
 
 
-def check(recipe: Any, backbone: Backbone, stores: ClipStores) -> None:
+def check(recipe: Any, backbone: Backbone, stores: ClipStores, captions: bool) -> None:
     """Refuse modalities without a store, and cues of other crops than those that are read.
 
+    Without ``captions`` their store may be missing.
     How many clips lack a modality is logged: they are used without it. So is how many captions
     are longer than the text tower reads: they are cut.
 
@@ -50,7 +51,7 @@ def check(recipe: Any, backbone: Backbone, stores: ClipStores) -> None:
     """
     there = {need.stage for need in stores.needs}
     for need in needs(recipe, set()):
-        if need.stage not in there:
+        if need.stage not in there and (captions or need.stage != _source(recipe)[0]):
             raise ConfigError(
                 f"finecliper reads the store {need.stage} for its modalities "
                 f"{', '.join(recipe.modalities)}; name a variant of it under the model's stores:, "
@@ -67,7 +68,7 @@ def check(recipe: Any, backbone: Backbone, stores: ClipStores) -> None:
     for need in stores.needs:
         if need.optional and (lost := stores.lacking(need.stage)):
             log.warning("%d clips are used without %s", lost, need.stage)
-    if "captions" in recipe.modalities:
+    if "captions" in recipe.modalities and _source(recipe)[0] in there:
         _tell_cut(backbone, stores.each(*_source(recipe)))
 
 

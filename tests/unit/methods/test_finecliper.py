@@ -296,6 +296,19 @@ def test_zero_shot_trains_no_sentence_adapters(backbone) -> None:
     assert not any(not p.requires_grad for p in build(backbone).parameters())
 
 
+def test_zero_shot_needs_no_captions_at_test(world, backbone) -> None:
+    texts = ("captions", "text_embeddings")
+    given = {stage: paths for stage, paths in world.stores.items() if stage not in texts}
+    for protocol in ("zero_shot", "supervised"):
+        method = build(backbone, protocol)
+        needs = method.stores(method.recipe, protocol, "predict")
+        if protocol == "zero_shot":
+            method.check_stores(ClipStores(given, needs))
+        else:
+            with pytest.raises(ConfigError, match="finecliper reads the store text_embeddings"):
+                method.check_stores(ClipStores(given, needs))
+
+
 def test_zero_shot_sees_no_captions_at_test(world, backbone) -> None:
     method = moved(build(backbone, "zero_shot")).eval()
     batch = batch_of(world, method)
