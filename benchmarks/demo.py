@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CLONED = ("Snakefile", "workflow", "profiles", "src", "config", "data")
 COVERAGE = ("coverage", "landmarks", "--dataset", "demo", "--variant", "mediapipe")
 PREDICT = ("predict-part", "clip", "names", "--split", "all", "--seed", "0")
-IMPORTS = ("-c", "import torch, open_clip, expressway.prediction, expressway.backbones")
+IMPORTS = ("-c", "import torch, expressway.prediction")
 
 
 def main() -> None:
