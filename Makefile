@@ -61,7 +61,8 @@ bench: setup
 	done; python benchmarks/table.py && { [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }; }
 
 bench-demo: setup
-	python benchmarks/demo_methods.py
+	@mkdir -p state/bench; set -o pipefail; \
+	  python benchmarks/demo_methods.py | tee state/bench/demo_methods.txt
 
 schema: setup
 	expressway schema
