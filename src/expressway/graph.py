@@ -49,8 +49,11 @@ def workflow_graph(config: dict[str, Any], main: bool) -> "Graph":
 
 
 def _check_records() -> None:
-    """Refuse results that Snakemake has no records of: it could not tell what is stale."""
-    known = any(Path(".snakemake/metadata").glob("*"))
+    """Refuse results that Snakemake has no records of: it could not tell what is stale.
+
+    A first run that was killed has marked what it began, before it had a record of anything.
+    """
+    known = any(any(Path(".snakemake", kind).glob("*")) for kind in ("metadata", "incomplete"))
     if not known and next(Path("results").glob("*/*/*/*.parquet"), None) is not None:
         raise ConfigError(
             "results/ holds stores, but there are no records of how they were made (a fresh "

@@ -2,6 +2,7 @@
 
 import pytest
 
+from expressway import graph
 from expressway.errors import ConfigError
 from expressway.graph import Graph
 
@@ -34,3 +35,19 @@ def test_srun_starts_tasks_without_cards() -> None:
 def test_a_task_without_a_card_or_a_card_without_a_task_is_an_error() -> None:
     with pytest.raises(ConfigError, match="gpu: 4, but nodes: 2 times tasks_per_node: 4"):
         launched(8, gpu=4, mpi="srun", nodes=2, tasks_per_node=4)
+
+
+def test_stores_without_records_are_refused_unless_a_first_run_was_killed(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    graph._check_records()
+    store = tmp_path / "results/demo/frames/native/00000.parquet"
+    store.parent.mkdir(parents=True)
+    store.touch()
+    with pytest.raises(ConfigError, match="run `expressway adopt` first"):
+        graph._check_records()
+    marked = tmp_path / ".snakemake/incomplete/cmVzdWx0cw=="
+    marked.parent.mkdir(parents=True)
+    marked.touch()
+    graph._check_records()
