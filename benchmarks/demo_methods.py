@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from expressway import demo
+from expressway.reporting.results import SHORT_NAMES, is_share
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = (
@@ -44,6 +45,11 @@ VARIANTS = {
 }
 ZERO_SHOT = [("emoclip", "clip"), ("expclip", "clip"), ("emoclip", "expclip")]
 SUPERVISED = [(name, other) for name in VARIANTS for other in ("linear", "clip-fold")]
+METRICS = (
+    *("unweighted_average_recall", "weighted_average_recall", "auroc", "oscr", "accuracy"),
+    *("held_out_recall", "seen_unweighted_average_recall"),
+    *("pearson_correlation", "concordance_correlation", "mean_absolute_error"),
+)
 OPEN_SET = [("hesp", other) for other in ("clip-softmax", "clip-logit", "arpl")]
 
 
@@ -131,16 +137,18 @@ def against(model: str) -> str:
 def print_table(folder: Path) -> None:
     with (folder / "results/tables/results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    metrics = [name.removesuffix("_mean") for name in rows[0] if name.endswith("_mean")]
-    print(f"\n{'model':<20} {'evaluation':<14} mean ± std over splits and seeds, in %")
+    print(f"\n{'model':<18} {'evaluation':<13} mean ± std over splits and seeds; shares in %")
     for row in rows:
         shown = [
-            f"{metric} {100 * float(row[f'{metric}_mean']):.1f}"
-            + (f" ± {100 * float(row[f'{metric}_std']):.1f}" if row[f"{metric}_std"] else "")
-            for metric in metrics
-            if row[f"{metric}_mean"]
+            f"{SHORT_NAMES[name]} {told(row, name)}" for name in METRICS if row[f"{name}_mean"]
         ]
-        print(f"{row['model']:<20} {row['evaluation']:<14} {'; '.join(shown)}")
+        print(f"{row['model']:<18} {row['evaluation']:<13} {'; '.join(shown)}")
+
+
+def told(row: dict[str, str], metric: str) -> str:
+    scale, digits = (100, 1) if is_share(metric) else (1, 2)
+    both = [float(row[f"{metric}_{name}"] or "nan") * scale for name in ("mean", "std")]
+    return " ± ".join(f"{value:.{digits}f}" for value in both if value == value)
 
 
 def print_comparisons(folder: Path) -> None:
@@ -150,7 +158,7 @@ def print_comparisons(folder: Path) -> None:
         for one in read if isinstance(read, list) else [read]:
             low, high = (points(one[name]) for name in ("interval_clips", "interval_subjects"))
             print(
-                f"{one['a']:<30} - {one['b']:<24} {one['metric']:<26}"
+                f"{one['a']:<28} - {one['b']:<22} {SHORT_NAMES[one['metric']]:<6}"
                 f" {100 * one['difference']:+5.1f} {low} {high}"
             )
 
