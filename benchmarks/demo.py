@@ -24,7 +24,7 @@ from pathlib import Path
 from expressway import stages
 
 ROOT = Path(__file__).resolve().parents[1]
-CLONED = ("Snakefile", "workflow", "profiles", "src", "config", "data")
+CLONED = ("Snakefile", "workflow", "profiles", "envs", "src", "config", "data")
 COVERAGE = ("coverage", "landmarks", "--dataset", "demo", "--variant", "mediapipe")
 PREDICT = ("predict-part", "clip", "names", "--split", "all", "--seed", "0")
 IMPORTS = ("-c", "import torch, expressway.prediction")

@@ -31,7 +31,7 @@ import yaml
 
 from expressway import stages
 from expressway.graph import ADOPTING
-from expressway.importers.labels import BASIC
+from expressway.language.emotions import BASIC
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = ("Snakefile", "workflow", "profiles", "data/demo", "config/methods")
