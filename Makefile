@@ -56,7 +56,7 @@ BENCH_SECONDS := 1800
 bench: setup
 	@mkdir -p state/bench; failed=; set -o pipefail; for name in $(BENCHMARKS); do \
 	  echo "== $$name"; \
-	  timeout $(BENCH_SECONDS) python benchmarks/$$name.py 2>&1 | tee state/bench/$$name.txt \
+	  timeout $(BENCH_SECONDS) python benchmarks/$$name.py | tee state/bench/$$name.txt \
 	    || failed="$$failed $$name"; \
 	done; python benchmarks/table.py && { [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }; }
 

@@ -171,7 +171,7 @@ def _points(mesh: np.ndarray, layout: str) -> np.ndarray:
 def main() -> None:
     """Read the command line and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["agree", "fit", "cost"])
+    parser.add_argument("what", choices=["agree", "fit", "cost"], nargs="?", default="cost")
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--clips", type=int, default=160)
     parser.add_argument("--cores", type=int, default=1)
