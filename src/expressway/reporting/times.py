@@ -104,11 +104,13 @@ class Timeline:
             rect.format(self.since(a) * scale, max(LEAST, (self.since(b) - self.since(a)) * scale))
             for a, b in merged(((j.start, j.end) for j in rule.jobs), LEAST / scale)
         )
-        line = Markup('<line class="pause" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="20"/>')
+        line = Markup('<line class="pause" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1}"/>')
         pauses = Markup("").join(
-            line.format(self.since(start) * scale) for start, _ in self.stretches[1:]
+            line.format(self.since(start) * scale, HEIGHT) for start, _ in self.stretches[1:]
         )
-        track = Markup('<rect class="part-track" x="0" y="3" width="1000" height="14"/>')
+        track = Markup('<rect class="part-track" x="0" y="3" width="{}" height="14"/>').format(
+            WIDTH
+        )
         first, last = rule.jobs[0].start, max(job.end for job in rule.jobs)
         title = f"{rule.rule}: from {duration(self.since(first))} to {duration(self.since(last))}"
         return svg(title, WIDTH, HEIGHT, "bar lane", track + bars + pauses, stretch=True)
