@@ -51,10 +51,10 @@ def _published_table(plan: Plan, name: str) -> list[Path]:
 
 
 def _all_results(plan: Plan) -> list[Path]:
-    from expressway.reporting import results, tables
+    from expressway.reporting import plain, results
 
     evaluations = [Path(path) for path in plan.all_evaluations()]
-    written = tables.write("results", plan.settings.report.title, evaluations, TABLES)
+    written = plain.write("results", plan.settings.report.title, evaluations, TABLES)
     metrics = {
         f"{row.model}/{row.evaluation}": {m: v.pooled for m, v in row.measures.items()}
         for row in results.summarise(evaluations)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pages import Tags
 
-from expressway.reporting import build, clip_page, published, tables
+from expressway.reporting import build, clip_page, plain, published
 from expressway.reporting.text import csv_cell
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_a_papers_table_with_hostile_names_is_inert(hostile: Any, tmp_path: Path
         rows=[("=1+1", {HOSTILE: hostile.evaluations})],
         published=numbers,
     )
-    file, markdown, html, _ = published.write(spec, hostile.spec(title=HOSTILE), tmp_path)
+    file, markdown, _, html = published.write(spec, hostile.spec(title=HOSTILE), tmp_path)
     assert_inert(html.read_text("utf-8"), scripts=1)
     assert "<script>" not in markdown.read_text("utf-8")
     with file.open(newline="") as handle:
@@ -94,7 +94,7 @@ def test_faces_are_shown_only_when_asked(reported: Any, tmp_path: Path) -> None:
 
 def test_tables_and_reports_name_no_folder_of_this_machine(reported: Any, tmp_path: Path) -> None:
     reported.write_evaluation("m", "fold1", reported.clips, lambda _: "anger")
-    files = tables.write("t", "T", reported.evaluations, tmp_path / "tables")
+    files = plain.write("t", "T", reported.evaluations, tmp_path / "tables")
     files.append(build(reported.spec(), tmp_path / "report"))
     for file in files:
         assert str(tmp_path) not in file.read_text("utf-8"), file.name

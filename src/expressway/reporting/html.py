@@ -27,7 +27,6 @@ from expressway.reporting import (
 from expressway.reporting.comparisons import comparisons
 from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.groups import groups
-from expressway.reporting.published import signed
 from expressway.reporting.results import (
     SHORT_NAMES,
     Summary,
@@ -35,7 +34,7 @@ from expressway.reporting.results import (
     read_comparisons,
     summarise,
 )
-from expressway.reporting.tables import number
+from expressway.reporting.tables import number, signed
 
 RECALL_COLUMNS = 8
 MOVEMENTS = {unit: name for name, unit in NEAREST_UNIT.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expressway.errors import ConfigError
-from expressway.reporting import ReportSpec, build, tables, text
+from expressway.reporting import ReportSpec, build, plain, tables, text
 from expressway.reporting.results import SHORT_NAMES, Measure, Summary, metric_name, summarise
 
 COLUMNS = (
@@ -73,17 +73,16 @@ def _published(path: Path, number: int, line: dict[str, str]) -> Published:
 
 
 def write(spec: TableSpec, report: ReportSpec, folder: Path) -> list[Path]:
-    """Write ``folder``/NAME.{csv,md,html,tex}; return the paths.
+    """Write ``folder``/NAME.{csv,md,tex,html}; return the paths.
 
     Args:
         report: what the page shows below the table: the evaluations of its cells.
     """
     cells = _cells(spec)
     readable = _readable(spec, cells)
-    written = tables.save(spec.name, folder, numbers=_numbers(spec, cells), readable=[readable])
+    written = plain.save(spec.name, folder, tables.texts(_numbers(spec, cells), [readable]))
     sheet = Sheet(readable.caption, spec.metrics, cells)
-    build(replace(report, table=sheet), folder / f"{spec.name}.html")
-    return written
+    return [*written, build(replace(report, table=sheet), folder / f"{spec.name}.html")]
 
 
 @dataclass(frozen=True)
@@ -208,14 +207,8 @@ def _shown(cell: Cell, metric: str) -> tables.Row:
     return [
         tables.measure_text(metric, cell.measure(metric)),
         tables.number(metric, cell.printed(metric)),
-        signed(metric, cell.difference(metric)),
+        tables.signed(metric, cell.difference(metric)),
     ]
-
-
-def signed(metric: str, difference: float | None) -> str:
-    """Return a difference with its sign."""
-    shown = tables.number(metric, difference).replace("-", text.MINUS)
-    return f"+{shown}" if difference is not None and difference > 0 else shown
 
 
 def _parameters(summary: Summary | None) -> str:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -15,7 +14,6 @@ from expressway.reporting.results import (
     Summary,
     is_share,
     metric_name,
-    summarise,
 )
 
 Row = list[object]
@@ -30,42 +28,11 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def write(name: str, caption: str, evaluations: Iterable[Path], folder: Path) -> list[Path]:
-    """Write `folder`/`name`.{csv,md,html,tex} from evaluation folders; return the paths.
-
-    The CSV holds one number per cell, as shares between 0 and 1; the others hold percentages
-    as mean ± standard deviation over runs, with the pooled value and its intervals.
-    """
-    summaries = summarise(evaluations)
-    return save(
-        name,
-        folder,
-        numbers=number_table(caption, summaries),
-        readable=readable_tables(caption, summaries),
-    )
-
-
-def save(name: str, folder: Path, numbers: Table, readable: Sequence[Table]) -> list[Path]:
-    """Write a table as CSV (from `numbers`) and as md, html, tex (`readable`, one by one)."""
-    from expressway.store import atomic_path
-
-    written = []
-    for suffix, content in render(numbers, readable).items():
-        path = folder / f"{name}.{suffix}"
-        with atomic_path(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-        written.append(path)
-    return written
-
-
-def render(numbers: Table, readable: Sequence[Table]) -> dict[str, str]:
-    """The table in every format: {"csv": …, "md": …, "html": …, "tex": …}."""
-    from expressway.reporting.html import tables_page  # which reads this module
-
+def texts(numbers: Table, readable: Sequence[Table]) -> dict[str, str]:
+    """The table as text: {"csv": … of ``numbers``, "md": …, "tex": …} of ``readable``."""
     return {
         "csv": to_csv(numbers),
         "md": "\n".join(map(to_markdown, readable)),
-        "html": tables_page(numbers.caption, [to_html(table) for table in readable]),
         "tex": "\n".join(map(to_latex, readable)),
     }
 
@@ -162,6 +129,12 @@ def number(name: str, value: float | None) -> str:
     if value is None or is_share(name):
         return text.percent(value)
     return f"{value:.3f}".replace("-", text.MINUS)
+
+
+def signed(metric: str, difference: float | None) -> str:
+    """Return a difference with its sign."""
+    shown = number(metric, difference).replace("-", text.MINUS)
+    return f"+{shown}" if difference is not None and difference > 0 else shown
 
 
 def clips_text(summary: Summary) -> str:

@@ -13,7 +13,7 @@ from report_world import LABELS
 
 from expressway.errors import StoreError
 from expressway.evaluation import open_set, open_set_tables
-from expressway.reporting import build, tables
+from expressway.reporting import build, plain, tables
 from expressway.reporting.comparisons import comparisons
 from expressway.reporting.groups import FALSE_RATES, _accepted, groups
 from expressway.reporting.results import read_comparisons, summarise
@@ -149,7 +149,7 @@ def test_the_page_holds_all_kinds_and_stays_well_formed(protocols: Any) -> None:
 
 
 def test_tables_of_several_kinds_stand_below_each_other(protocols: Any, tmp_path: Path) -> None:
-    paths = tables.write("t", "Demo", protocols.evaluations, tmp_path)
+    paths = plain.write("t", "Demo", protocols.evaluations, tmp_path)
     markdown = paths[1].read_text()
     assert markdown.count("|---|") >= 3
     assert "AUROC" in markdown.split("leave one out")[0]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from expressway.errors import ConfigError
-from expressway.reporting import published
+from expressway.reporting import published, tables
 
 HEADER = ",".join(published.COLUMNS) + "\n"
 LINES = (
@@ -74,7 +74,7 @@ def test_the_page_sorts_by_numbers_and_names_the_papers_conditions(evaluated, tm
 
 
 def test_a_difference_has_its_sign() -> None:
-    shown = [published.signed("oscr", value) for value in (0.051, -0.051, None)]
+    shown = [tables.signed("oscr", value) for value in (0.051, -0.051, None)]
     assert shown == ["+5.1", "\N{MINUS SIGN}5.1", "\N{EN DASH}"]
 
 
