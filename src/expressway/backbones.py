@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from expressway.compute import Precision, check_device
 from expressway.config import nearest
 from expressway.errors import ConfigError, SystemicError
+from expressway.imports import uncollected
 from expressway.preprocessing import Preprocess
 
 if TYPE_CHECKING:
@@ -244,7 +245,8 @@ def load(model: str, device: str = "cpu", precision: Precision = "fp32") -> Back
         ConfigError: the name is unknown, or activation and weights do not belong together.
         SystemicError: weights or device are not there.
     """
-    import open_clip
+    with uncollected():
+        import open_clip
 
     reference = parse(model)
     check_device(device)

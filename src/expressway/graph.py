@@ -100,6 +100,18 @@ class Graph(Plan):
 
         return expect
 
+    def shard_threads(self, cores: int | None) -> Callable[[Any], int]:
+        """Return the threads of a shard: the cores that the data set's other shards leave over.
+
+        Args:
+            cores: of this machine; None where a cluster gives them (``set-threads``).
+        """
+
+        def threads(wildcards: Any) -> int:
+            return max(1, (cores or 1) // len(self.dataset(wildcards.dataset).shards))
+
+        return threads
+
     def expected_demo(self, wildcards: Any) -> str:
         """Return what the rendered clips of a shard are made of."""
         rows = self.dataset(wildcards.dataset).rows(wildcards.shard)

@@ -9,6 +9,7 @@ from typing import Any
 from expressway import coverage, devices, stages
 from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
+from expressway.imports import uncollected
 from expressway.plan import Plan
 from expressway.provenance import package_versions
 from expressway.stage import Job, Runtime, run
@@ -128,7 +129,8 @@ def train(
     Raises:
         ConfigError: the model has no such split, or stores are missing that it reads.
     """
-    from expressway import training
+    with uncollected():
+        from expressway import training
 
     spec = _train_spec(plan, model, split, seed)
     _check_there(plan, model, split, seed)
@@ -226,7 +228,8 @@ def predict(
     plan: Plan, model: str, evaluation: str, split: str, seed: int, gpus: int, cores: int
 ) -> Path:
     """Write a model's predictions for the test clips of an evaluation; return the file."""
-    from expressway import prediction
+    with uncollected():
+        from expressway import prediction
     from expressway.data.specs import PredictSpec
 
     config = plan.evaluation(evaluation)

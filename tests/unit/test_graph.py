@@ -1,5 +1,7 @@
 """What the rules ask the graph for."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from expressway import graph
@@ -51,3 +53,12 @@ def test_stores_without_records_are_refused_unless_a_first_run_was_killed(
     marked.parent.mkdir(parents=True)
     marked.touch()
     graph._check_records()
+
+
+def test_a_shard_gets_the_cores_that_other_shards_leave_over(monkeypatch) -> None:
+    found = Graph.__new__(Graph)
+    shards = SimpleNamespace(shards=["00000", "00001", "00002"])
+    monkeypatch.setattr(found, "dataset", lambda name: shards, raising=False)
+    wildcards = SimpleNamespace(dataset="d")
+    asked = (1, 2, 3, 8, None)
+    assert [found.shard_threads(cores)(wildcards) for cores in asked] == [1, 1, 1, 2, 1]

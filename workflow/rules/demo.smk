@@ -13,6 +13,7 @@ rule render_demo:
         "logs/{dataset}/render/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/render/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/media.yaml"
     threads: 1

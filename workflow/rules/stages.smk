@@ -16,9 +16,10 @@ rule frames:
         "logs/{dataset}/frames/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/frames/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/media.yaml"
-    threads: 2
+    threads: graph.shard_threads(workflow.resource_settings.cores)
     resources:
         mem_mb=2000,
         runtime=120,
@@ -41,9 +42,10 @@ rule faces:
         "logs/{dataset}/faces/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/faces/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/faces.yaml"
-    threads: 2
+    threads: graph.shard_threads(workflow.resource_settings.cores)
     resources:
         mem_mb=2000,
         runtime=240,
@@ -66,9 +68,10 @@ rule landmarks:
         "logs/{dataset}/landmarks/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/landmarks/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/faces.yaml"
-    threads: 2
+    threads: graph.shard_threads(workflow.resource_settings.cores)
     resources:
         mem_mb=2000,
         runtime=120,
@@ -91,6 +94,7 @@ rule parsing:
         "logs/{dataset}/parsing/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/parsing/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/language.yaml"
     threads: 1
@@ -116,6 +120,7 @@ rule captions:
         "logs/{dataset}/captions/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/captions/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/language.yaml"
     threads: 1
@@ -141,6 +146,7 @@ rule visual_features:
         "logs/{dataset}/visual_features/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/visual_features/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/language.yaml"
     threads: 1
@@ -166,6 +172,7 @@ rule attention:
         "logs/{dataset}/attention/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/attention/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/language.yaml"
     threads: 1
@@ -191,6 +198,7 @@ rule text_embeddings:
         "logs/{dataset}/text_embeddings/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/text_embeddings/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/language.yaml"
     threads: 1
@@ -216,6 +224,7 @@ rule teacher_embeddings:
         "logs/{dataset}/teacher_embeddings/{variant}/{shard}.log",
     benchmark:
         "logs/benchmarks/{dataset}/teacher_embeddings/{variant}/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/language.yaml"
     threads: 1
@@ -241,6 +250,7 @@ rule coverage:
         "logs/{dataset}/{stage}/{variant}/coverage.log",
     benchmark:
         "logs/benchmarks/{dataset}/{stage}/{variant}/coverage.tsv"
+    priority: 1
     conda:
         "../../envs/media.yaml"
     threads: 1

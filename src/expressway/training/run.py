@@ -11,6 +11,7 @@ from expressway.backbones import Backbone
 from expressway.backbones import load as load_backbone
 from expressway.data.samplers import torch_seed
 from expressway.data.specs import TrainSpec
+from expressway.imports import uncollected
 from expressway.methods.base import Context, Method
 from expressway.training.data import prepare
 from expressway.training.distributed import only_first_speaks, place
@@ -58,11 +59,13 @@ def _fit(
     source: Mapping[str, str],
 ) -> None:
     # Lightning takes seconds to import, and what is only published needs none of it
-    from expressway.training.checkpoints import checkpoints, identity
-    from expressway.training.fitting import fit
-    from expressway.training.progress import told
+    with uncollected():
+        from expressway.training.checkpoints import checkpoints, identity
+        from expressway.training.fitting import fit
+        from expressway.training.progress import told
 
-    here, device = place(), runtime.devices[place().local_rank]
+    here = place()
+    device = runtime.devices[here.local_rank]
     data, selection, counts = prepare(method, spec)
     steps = Steps.of(method, len(data), runtime.world)
     print(told(method, spec, len(data), steps, runtime), flush=True)
