@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean
 
 from expressway.datasets import shard_path
+from expressway.job_times import Job, jobs
 from expressway.manifest import Clip
 from expressway.plan import Plan, narrowed
 from expressway.stage import StageConfig
@@ -113,7 +114,7 @@ def store_rate(dataset: str, stage: str, variant: str, config: StageConfig) -> R
             sum(seconds) / rows,
             sum(path.stat().st_size for path in shards) / rows,
             HERE,
-            sum(_seconds(times, ("s",))) / rows if on_gpu else 0.0,
+            sum(job.seconds for job in _ran(times)) / rows if on_gpu else 0.0,
         )
     with RATES.open(newline="", encoding="utf-8") as file:
         known = {(line["stage"], line["network"]): line for line in csv.DictReader(file)}
@@ -170,24 +171,13 @@ def evaluations(plan: Plan) -> list[Cost]:
     return found
 
 
-def _seconds(paths: Iterable[Path], columns: Sequence[str] = ("cpu_time", "s")) -> list[float]:
+def _seconds(paths: Iterable[Path]) -> list[float]:
     """Return the CPU seconds of jobs, the wall time where a job was too short to be sampled."""
-    found = []
-    for path in paths:
-        if not path.is_file():
-            continue
-        with path.open(newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file, delimiter="\t"):
-                numbers = [_number(line.get(column)) for column in columns]
-                found.append(next(filter(None, numbers), 0.0))
-    return found
+    return [job.cpu or job.seconds for job in _ran(paths)]
 
 
-def _number(value: str | None) -> float:
-    try:
-        return float(value or 0)
-    except ValueError:
-        return 0.0
+def _ran(paths: Iterable[Path]) -> list[Job]:
+    return [job for path in paths if path.is_file() for job in jobs(path)]
 
 
 def _total(costs: Sequence[Cost]) -> Cost:

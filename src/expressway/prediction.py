@@ -19,9 +19,9 @@ from expressway.data.clips import ClipDataset, ClipStores, collate
 from expressway.data.samplers import TEST_EPOCH
 from expressway.data.specs import PredictSpec
 from expressway.errors import ConfigError
-from expressway.language.class_vectors import KeptTexts
+from expressway.language.class_vectors import KeptTexts, TextEncoder
 from expressway.manifest import Clip
-from expressway.methods.base import Context, Method, TextEncoder
+from expressway.methods.base import Context, Method
 from expressway.store import write_table
 
 SCHEMA = pa.schema(

@@ -16,8 +16,8 @@ from expressway.provenance import digest
 from expressway.store import atomic_path
 
 
-class Encoder(Protocol):
-    """What reads texts that nobody has read yet."""
+class TextEncoder(Protocol):
+    """What a method needs of a backbone to read class texts."""
 
     def encode_texts(self, texts: list[str], /) -> Tensor:
         """Return (texts, D) float32, not normalised."""
@@ -27,7 +27,7 @@ class Encoder(Protocol):
 class KeptTexts:
     """A text encoder that is loaded only for texts that it has not read before."""
 
-    def __init__(self, folder: Path, weights: str, load: Callable[[], Encoder]) -> None:
+    def __init__(self, folder: Path, weights: str, load: Callable[[], TextEncoder]) -> None:
         """Args: ``weights``: sha256 of what ``load`` returns."""
         self.folder, self.weights, self.load = folder, weights, load
 

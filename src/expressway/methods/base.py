@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from expressway.backbones import Backbone
 from expressway.config import StrictModel
 from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
 from expressway.errors import ConfigError
+from expressway.language.class_vectors import TextEncoder
 from expressway.language.prompts import components
 
 Phase = Literal["train", "predict"]
@@ -37,14 +38,6 @@ CONTRASTIVE = (
     "its loss compares every clip with all others of the step, and micro batches would leave most "
     "of these comparisons out"
 )
-
-
-class TextEncoder(Protocol):
-    """What a method needs of a backbone to read class texts."""
-
-    def encode_texts(self, texts: list[str]) -> Tensor:
-        """Return (texts, D) float32, not normalised."""
-        ...
 
 
 class Recipe(StrictModel):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.language.class_vectors import TextEncoder
 from expressway.methods import base
 from expressway.methods.base import Context, Phase
 from expressway.methods.blocks.gather import gather
@@ -128,7 +129,7 @@ class EmoCLIP(VideoMethod[Recipe]):
         """Only tuned towers are built from the backbone."""
         return bool(recipe.tune != "frozen")
 
-    def read_prompts(self, encoder: base.TextEncoder) -> None:
+    def read_prompts(self, encoder: TextEncoder) -> None:
         """Encode the class texts with the frozen tower, or keep their token ids for the tuned."""
         super().read_prompts(encoder)
         if self.reads_texts:

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
 from expressway.errors import ConfigError
+from expressway.language.class_vectors import TextEncoder
 from expressway.methods import base, finecliper_inputs
-from expressway.methods.base import Context, Method, Phase, TextEncoder
+from expressway.methods.base import Context, Method, Phase
 from expressway.methods.blocks.adapters import ImageAdapters, TextAdapters
 from expressway.methods.blocks.fusion import Fusion
 from expressway.methods.blocks.gather import gather

@@ -1,34 +1,19 @@
-"""When jobs ran and what they cost: Snakemake's benchmark tables, each written as its job ended."""
+"""When jobs ran and what they cost, on one time line."""
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from markupsafe import Markup
 
+from expressway.job_times import Job, jobs
 from expressway.reporting.figures import svg
 from expressway.reporting.results import Interval
 from expressway.reporting.text import duration
 
 PAUSE = 60.0  # seconds without a job that the time line leaves out
 WIDTH, HEIGHT, LEAST = 1000, 20, 2.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a job: seconds since the epoch, CPU seconds, memory in MB."""
-
-    start: float
-    end: float
-    cpu: float | None
-    memory: float | None
-
-    @property
-    def seconds(self) -> float:
-        """Wall time."""
-        return self.end - self.start
 
 
 @dataclass(frozen=True)
@@ -121,35 +106,15 @@ def timeline(benchmarks: Iterable[tuple[str, Path]]) -> Timeline:
     found: dict[str, list[Job]] = {}
     for rule, path in benchmarks:
         if path.exists():
-            found.setdefault(rule, []).extend(_jobs(path))
+            found.setdefault(rule, []).extend(jobs(path))
     rules = [
-        RuleTime(rule, tuple(sorted(jobs, key=lambda job: job.start)))
-        for rule, jobs in found.items()
-        if jobs
+        RuleTime(rule, tuple(sorted(ran, key=lambda job: job.start)))
+        for rule, ran in found.items()
+        if ran
     ]
     spans = ((job.start, job.end) for rule in rules for job in rule.jobs)
     by_start = sorted(rules, key=lambda rule: rule.jobs[0].start)
     return Timeline(tuple(by_start), tuple(merged(spans, PAUSE)))
-
-
-def _jobs(path: Path) -> Iterator[Job]:
-    """The runs of a table, the last of which ended when the file was written."""
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows: Sequence[Mapping[str, str]] = list(csv.DictReader(handle, delimiter="\t"))
-    end = path.stat().st_mtime
-    for row in reversed(rows):
-        seconds = _number(row.get("s"))
-        if seconds is not None:
-            yield Job(end - seconds, end, _number(row.get("cpu_time")), _number(row.get("max_rss")))
-            end -= seconds
-
-
-def _number(value: str | None) -> float | None:
-    """Snakemake writes `-` or `NA` where it could not measure."""
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
 
 
 def merged(spans: Iterable[Interval], gap: float) -> list[Interval]:
