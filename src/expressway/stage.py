@@ -5,10 +5,12 @@ rows out == rows in, in manifest order, whatever happens to single clips.
 """
 
 import errno
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +29,6 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, 
 MESSAGE_LIMIT = 2000
 # Final answers; a timeout or a lost connection is asked again.
 JOURNALLED = USABLE | {"refused", "invalid"}
-
 
 # How fast, not what: these keys never make a store stale.
 OPERATIONAL = frozenset({"batch_size", "timeout_seconds"})
@@ -209,8 +210,7 @@ def _in_batches(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     size = int(getattr(job.config, "batch_size", 1))
     for start in range(0, len(indices), size):
         rows = [reader.read(index) for index in indices[start : start + size]]
-        ready = [row for row in rows if isinstance(row, Row)]
-        computed = iter(call(function, ready))
+        computed = iter(call(function, [row for row in rows if isinstance(row, Row)]))
         for row in rows:
             yield next(computed) if isinstance(row, Row) else row
 
@@ -221,6 +221,10 @@ def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
 
     from pebble import ProcessPool
 
+    with suppress(OSError, AttributeError):
+        # also for the workers and their decoders: who reads a pipe waits until its writer pauses
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     timeout = getattr(job.config, "timeout_seconds", None)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_imports(job))

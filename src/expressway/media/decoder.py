@@ -14,7 +14,11 @@ from expressway.media.frames import Settings, encode_jpeg
 from expressway.media.probe import CONTAINERS, PROTOCOLS
 from expressway.media.subprocesses import NOTES, ffmpeg_binary, run
 
-GLOBAL_OPTIONS = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info")
+GLOBAL_OPTIONS = (
+    *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info"),
+    # our filters have nothing to share among threads; by default each graph starts one per core
+    *("-filter_complex_threads", "1"),
+)
 SHOWN = re.compile(r"frame:\d+ +pts:(-?\d+|NOPTS) ")
 ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 SEVERITY = re.compile(r"(?:\[[^]]*@ [^]]*\] )*\[(error|fatal|panic)\] ")
@@ -107,7 +111,6 @@ def arguments(request: Request) -> list[str]:
         vcodec="ppm",
         pix_fmt="rgb24",
         fps_mode="passthrough",
-        avioflags="direct",
     )
     return [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
 
