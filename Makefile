@@ -40,7 +40,7 @@ lint: setup
 	snakemake --lint
 
 test: lint
-	python -m pytest --durations=10 -ra
+	python -m pytest --numprocesses 2 --dist loadfile --durations=10 -ra
 
 test-slurm: setup
 	EXPRESSWAY_REQUIRE_SYSTEM=1 python -m pytest --durations=0 tests/workflow/test_slurm.py
