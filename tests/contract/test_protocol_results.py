@@ -1,10 +1,17 @@
 """From training to metrics.json under the protocols that measure more than recalls."""
 
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+
+import pyarrow as pa
 import pytest
 from built_methods import ALL
 from feature_world import LABELS, TARGETS
 
-from expressway import evaluation, methods, prediction, training
+from expressway import evaluation, methods, prediction, store, training
+from expressway.errors import ExpresswayError
 
 SEEN, UNSEEN = LABELS[:2], LABELS[2]
 # what a protocol's headline numbers are called; a method's page may rely on them
@@ -44,3 +51,36 @@ def test_headline_numbers_are_finite(world, tmp_path, name, protocol) -> None:
         assert found["held_out"] == [UNSEEN]
     if protocol == "regression":
         assert set(found["per_target"]) == set(TARGETS)
+
+
+def share(model, asked, folder, part):
+    """Predict every n-th clip, as one of n processes does; return the table."""
+    index, count = part
+    mine = replace(asked, rows=asked.rows[index::count])
+    return prediction.predict(model, mine, folder / f"{index}-of-{count}.parquet")
+
+
+def together(files, out):
+    """Write the tables of several processes as one."""
+    tables = [store.read_table(file) for file in files]
+    store.write_table(out, pa.concat_tables(tables), store.read_footer(files[0]))
+    return out
+
+
+def test_one_two_and_three_processes_have_the_same_numbers(world, tmp_path) -> None:
+    spec = world.train_spec("emoclip", "leave_one_out", labels=SEEN)
+    model = training.train(spec, tmp_path / "model", tmp_path / "state")
+    # 47 clips: neither two nor three processes get shares of equal length, and nothing is padded
+    rows = [(clip, "fold1") for clip in world.clips[1:]]
+    asked = world.predict_spec("leave_one_out", rows=rows, all_labels=LABELS)
+    found = []
+    for count in (1, 2, 3):
+        work = partial(share, model, asked, tmp_path)
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+            files = list(pool.map(work, [(index, count) for index in range(count)]))
+        table = together(files, tmp_path / f"{count}.parquet")
+        found.append(evaluation.evaluate(table, tmp_path / f"{count}.json"))
+    assert found[0] == found[1] == found[2]
+    padded = together([*files, files[0]], tmp_path / "padded.parquet")
+    with pytest.raises(ExpresswayError, match="more than one row"):
+        evaluation.evaluate(padded, tmp_path / "padded.json")
