@@ -215,16 +215,23 @@ def _in_batches(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
             yield next(computed) if isinstance(row, Row) else row
 
 
+def _schedule_as_batch() -> None:
+    """Ask Linux not to let a reader of a pipe interrupt its writer for every piece.
+
+    Workers and their decoders inherit it. Other systems and refusals leave things as they are.
+    """
+    with suppress(OSError, AttributeError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order; a worker that dies or hangs costs the row that it was on."""
     import multiprocessing
 
     from pebble import ProcessPool
 
-    with suppress(OSError, AttributeError):
-        # also for the workers and their decoders: who reads a pipe waits until its writer pauses
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    _schedule_as_batch()
     timeout = getattr(job.config, "timeout_seconds", None)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_imports(job))

@@ -3,6 +3,7 @@
 REQUIRES  data/{dataset}/manifest.csv and the files that it names
 MAKES     results/{dataset}/{stage}/{variant}/{shard}.parquet, coverage.json beside the shards
 A clip that fails is a row with a status; a job fails only for faults of the machine.
+Shards go before trainings (priority), so that no long training is left to run alone at the end.
 """
 
 
