@@ -6,7 +6,7 @@ starting its worker, once a shard, is part of the time. The server that forks th
 before the clock; what it costs a job (its imports) is printed by itself.
 Repeats of both are interleaved, so that what else the machine does hits both.
 
-    python benchmarks/frames.py [--clips 64] [--repeats 3]
+    python benchmarks/frames.py [--clips 128] [--repeats 3]
 """
 
 import argparse
@@ -138,7 +138,7 @@ def scaling(folder: Path, arguments: argparse.Namespace, available: Sequence[int
 def main() -> None:
     """Measure against bare ffmpeg on one core, then two workers against one on two cores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=64, help="clips per shard")
+    parser.add_argument("--clips", type=int, default=128, help="clips per shard")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats")
     arguments = parser.parse_args()
     available = sorted(os.sched_getaffinity(0))

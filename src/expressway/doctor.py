@@ -40,10 +40,10 @@ def examine() -> Iterator[Finding]:
 
 
 def _ffmpeg() -> Finding:
-    from expressway.media.subprocesses import ffmpeg_binary
+    from expressway.media.subprocesses import check_ffmpeg
 
     try:
-        return Finding("ffmpeg", ffmpeg_binary())
+        return Finding("ffmpeg", check_ffmpeg())
     except ExpresswayError as error:
         return Finding("ffmpeg", str(error), "pip install -c constraints.txt imageio-ffmpeg")
 

@@ -1,6 +1,7 @@
 """One run of ffmpeg: its arguments, the pictures that it sends, what it says meanwhile."""
 
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expressway.errors import RowFailure
-from expressway.media.frames import Settings, encode_jpeg
+from expressway.media.frames import Settings, encode_bgr
 from expressway.media.probe import CONTAINERS, PROTOCOLS
-from expressway.media.subprocesses import NOTES, ffmpeg_binary, run
+from expressway.media.subprocesses import NOTES, check_ffmpeg, ffmpeg_binary, run
 
 GLOBAL_OPTIONS = (
     *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info"),
@@ -23,8 +24,10 @@ SHOWN = re.compile(r"frame:\d+ +pts:(-?\d+|NOPTS) ")
 ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 SEVERITY = re.compile(r"(?:\[[^]]*@ [^]]*\] )*\[(error|fatal|panic)\] ")
 OUTPUT = "image2pipe @"
-HEADER = re.compile(rb"P6\s(\d+)\s(\d+)\s255\s")
-HEADER_BYTES = 64
+# Targa without compression: a picture names its size, and its colours come as OpenCV takes them.
+HEADER = struct.Struct("<12sHH2s")
+HEADER_START, HEADER_END = b"\0\0\2" + bytes(9), b"\x18\x20"
+FOOTER_BYTES = 26
 KEPT_ERRORS = 4
 
 
@@ -76,6 +79,7 @@ def decode(request: Request, timeout: float) -> Decoded:
 
     Raises:
         RowFailure: ``timeout``; ``unreadable`` for pictures that no JPEG can hold.
+        SystemicError: ffmpeg does not start.
     """
     decoded = Decoded()
     listener = _Listener(decoded)
@@ -85,6 +89,8 @@ def decode(request: Request, timeout: float) -> Decoded:
     )
     if finished.code < 0:
         listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
+    if finished.code and not decoded.times and not decoded.errors:
+        check_ffmpeg()
     return decoded
 
 
@@ -108,8 +114,9 @@ def arguments(request: Request) -> list[str]:
     node = node.output(
         "pipe:1",
         format="image2pipe",
-        vcodec="ppm",
-        pix_fmt="rgb24",
+        vcodec="targa",
+        rle=0,
+        pix_fmt="bgr24",
         fps_mode="passthrough",
     )
     return [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
@@ -172,9 +179,8 @@ class _Pictures:
         self.decoded = decoded
         self.wanted = wanted
         self.quality = quality
-        self.buffer = bytearray(HEADER_BYTES)
+        self.buffer = bytearray(HEADER.size)
         self.filled = 0
-        self.swapped: NDArray[np.uint8] | None = None
         self.received = 0
 
     def room(self) -> memoryview:
@@ -184,19 +190,19 @@ class _Pictures:
     def feed(self, piece: memoryview) -> None:
         """Take the next piece, which stands in ``room`` already."""
         self.filled += len(piece)
-        while (header := HEADER.match(self.buffer, 0, min(self.filled, HEADER_BYTES))) is not None:
-            width, height = int(header[1]), int(header[2])
-            end = header.end() + 3 * width * height
-            if self.filled < end:
-                self._make_room(max(end, HEADER_BYTES))
+        while self.filled >= HEADER.size:
+            start, width, height, end = HEADER.unpack_from(self.buffer)
+            if (start, end) != (HEADER_START, HEADER_END):
+                raise RowFailure("unreadable", "ffmpeg did not answer with pictures")
+            size = HEADER.size + 3 * width * height + FOOTER_BYTES
+            if self.filled < size:
+                self._make_room(size)
                 return
-            flat = np.frombuffer(self.buffer, np.uint8, 3 * width * height, header.end())
+            flat = np.frombuffer(self.buffer, np.uint8, 3 * width * height, HEADER.size)
             self._keep(flat.reshape(height, width, 3))
             # behind a larger picture may stand the beginning of a smaller one
-            self.buffer[: self.filled - end] = self.buffer[end : self.filled]
-            self.filled -= end
-        if self.filled >= HEADER_BYTES:
-            raise RowFailure("unreadable", "ffmpeg did not answer with pictures")
+            self.buffer[: self.filled - size] = self.buffer[size : self.filled]
+            self.filled -= size
 
     def _make_room(self, size: int) -> None:
         if len(self.buffer) != size:
@@ -206,9 +212,7 @@ class _Pictures:
 
     def _keep(self, picture: NDArray[np.uint8]) -> None:
         if self.wanted is None or self.received in self.wanted:
-            if self.swapped is None or self.swapped.shape != picture.shape:
-                self.swapped = np.empty_like(picture)
             self.decoded.size = (picture.shape[1], picture.shape[0])
-            self.decoded.images.append(encode_jpeg(picture, self.quality, self.swapped))
+            self.decoded.images.append(encode_bgr(picture, self.quality))
             self.decoded.ordinals.append(self.received)
         self.received += 1

@@ -81,26 +81,27 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def encode_jpeg(
-    rgb: NDArray[np.uint8], quality: int, scratch: NDArray[np.uint8] | None = None
-) -> bytes:
+def encode_jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
     """Return an RGB image (height, width, 3) as a JPEG without chroma subsampling.
-
-    Args:
-        scratch: memory of the image's shape to work in, for callers with many images.
 
     Raises:
         RowFailure: ``unreadable``: the picture has a size that JPEG cannot hold.
     """
+    cv2 = _opencv()
+    return encode_bgr(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+
+
+def encode_bgr(bgr: NDArray[np.uint8], quality: int) -> bytes:
+    """Return an image with blue first (height, width, 3) as ``encode_jpeg`` does."""
     cv2 = _opencv()
     parameters = [
         *(cv2.IMWRITE_JPEG_QUALITY, quality),
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
     ]
     try:
-        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, scratch), parameters)
+        _, encoded = cv2.imencode(".jpg", bgr, parameters)
     except cv2.error as error:
-        height, width = rgb.shape[:2]
+        height, width = bgr.shape[:2]
         raise RowFailure("unreadable", f"{width}x{height} does not fit a JPEG: {error}") from error
     return bytes(encoded)
 

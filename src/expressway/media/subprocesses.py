@@ -16,6 +16,7 @@ from typing import IO, Any
 from expressway.errors import RowFailure, SystemicError
 
 PIPE_BYTES = 1 << 20
+TEXT_BYTES = 1 << 16
 TAIL_LINES = 40
 LINE_CHARACTERS = 500
 POLL_SECONDS = 0.05
@@ -32,9 +33,18 @@ def ffmpeg_binary() -> str:
     """Return the ffmpeg to run: the one on the PATH, else the one that imageio-ffmpeg carries.
 
     Raises:
-        SystemicError: there is neither, or it does not start; clips are not to blame for that.
+        SystemicError: there is neither.
     """
-    found = shutil.which("ffmpeg") or _carried()
+    return shutil.which("ffmpeg") or _carried()
+
+
+def check_ffmpeg() -> str:
+    """Return the ffmpeg to run, after it said its version.
+
+    Raises:
+        SystemicError: there is none, or it does not start; clips are not to blame for that.
+    """
+    found = ffmpeg_binary()
     answer = run([found, "-version"], timeout=60.0)
     if answer.code != 0:
         raise SystemicError(f"{found} does not work: {'; '.join(answer.tail) or answer.code}")
@@ -191,7 +201,7 @@ class _Lines:
     def drain(self) -> None:
         """Take what is there, without waiting."""
         while self.open:
-            piece = self.stream.read(PIPE_BYTES)
+            piece = self.stream.read(TEXT_BYTES)
             if piece is None:
                 return
             self.open = bool(piece)

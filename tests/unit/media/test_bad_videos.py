@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expressway.errors import RowFailure
+from expressway.errors import RowFailure, SystemicError
 from expressway.media.decode import decode
 from expressway.media.frames import Frames, Settings
 from expressway.media.subprocesses import ffmpeg_binary
@@ -184,6 +184,21 @@ def own_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ffmpeg_binary.cache_clear()
 
     yield write
+    ffmpeg_binary.cache_clear()
+
+
+def test_a_broken_ffmpeg_is_no_fault_of_the_clip(
+    make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(count=3)
+    program = tmp_path / "bin/ffmpeg"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho libx264.so.164: no such file >&2; exit 127\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    ffmpeg_binary.cache_clear()
+    with pytest.raises(SystemicError, match=r"does not work: libx264\.so\.164: no such file"):
+        decode(path)
     ffmpeg_binary.cache_clear()
 
 

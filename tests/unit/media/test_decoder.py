@@ -1,5 +1,7 @@
 """Pictures are cut out of ffmpeg's output however it comes in pieces."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,10 @@ def output():
     """Pictures of several sizes as ffmpeg writes them, and their colours."""
     colours = [(40 * n, 200 - 20 * n, 10 * n) for n in range(len(SIZES))]
     pictures = [
-        f"P6\n{width} {height}\n255\n".encode() + bytes(colour) * (width * height)
+        struct.pack("<12sHHBB", bytes([0, 0, 2]), width, height, 24, 32)
+        + bytes(colour[::-1]) * (width * height)
+        + b"TRUEVISION-XFILE.".rjust(25, b"\0")
+        + b"\0"
         for (width, height), colour in zip(SIZES, colours, strict=True)
     ]
     return b"".join(pictures), colours

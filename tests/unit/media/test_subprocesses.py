@@ -10,7 +10,7 @@ import pytest
 
 from expressway.errors import RowFailure, SystemicError
 from expressway.media import subprocesses
-from expressway.media.subprocesses import ffmpeg_binary, run
+from expressway.media.subprocesses import check_ffmpeg, ffmpeg_binary, run
 
 LONG = 60.0
 
@@ -124,7 +124,7 @@ def test_a_broken_ffmpeg_is_a_fault_of_the_machine(
     own.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(SystemicError, match=r"does not work: libavcodec\.so\.59: no such file"):
-        ffmpeg_binary()
+        check_ffmpeg()
 
 
 def test_notes_come_by_a_pipe_of_their_own() -> None:
