@@ -297,13 +297,14 @@ def _weights(model: str) -> Path:
     """Return the weights file, downloading it where the name points to the network."""
     import open_clip
     from open_clip.factory import _find_checkpoint_in_dir
+    from open_clip.pretrained import download_pretrained_from_hf
 
     reference = parse(model)
     try:
         if reference.kind == "folder":
             found = _find_checkpoint_in_dir(Path(reference.location))
         elif reference.kind == "hub":
-            found = open_clip.download_pretrained_from_hf(reference.location)
+            found = download_pretrained_from_hf(reference.location)
         else:
             facts = open_clip.get_pretrained_cfg(reference.location, reference.tag)
             found = open_clip.download_pretrained(facts)
