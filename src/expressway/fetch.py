@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from expressway import stages
+from expressway import downloads, stages
 from expressway.config import StrictModel
 from expressway.errors import ExpresswayError
 from expressway.plan import Plan
@@ -22,6 +22,7 @@ def fetch(plan: Plan) -> Iterator[str]:
     """Open every stage and backbone that the configuration uses; yield a line for each.
 
     The loaders are the jobs' own, on the CPU, so a node that shares the caches needs no network.
+    What they download is held to its hashes; yields a line for each file that came damaged, too.
 
     Raises:
         ExpresswayError: at the end, when something could not be loaded; names all of it.
@@ -29,7 +30,8 @@ def fetch(plan: Plan) -> Iterator[str]:
     failed = []
     for name, load in _loads(plan):
         try:
-            load()
+            for line in downloads.checked(load):
+                yield f"{name}: {line}"
         except ExpresswayError as error:
             failed.append(f"{name}: {error}")
         else:
