@@ -1,9 +1,12 @@
 """InsightFace through its own code, on ONNX files with the right signature."""
 
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_server import HubServer
 
 from expressway.errors import SystemicError
 from expressway.faces.detectors import DetectorConfig, open_detector
@@ -90,6 +93,60 @@ def test_an_empty_folder_is_not_a_pack(tmp_path):
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     with pytest.raises(SystemicError, match="delete the folder"):
         open_detector(config(tmp_path, download=True))
+
+
+@pytest.fixture
+def zoo(make_pack, tmp_path, monkeypatch):
+    """Where InsightFace fetches packs, on loopback: its fault is the test's to set."""
+    pack = make_pack() / "models" / "tiny"
+    served = tmp_path / "zoo"
+    served.mkdir()
+    with zipfile.ZipFile(served / "tiny.zip", "w") as archive:
+        for path in sorted(pack.iterdir()):
+            archive.write(path, path.name)
+    with HubServer({"zoo/packs": served}) as server:
+        address = f"{server.url}/zoo/packs/resolve/main/"
+        monkeypatch.setattr("insightface.utils.storage.MODEL_ZOO_RELEASE_DOWNLOAD_URL", address)
+        yield server
+
+
+def damaged(repository: str, name: str, content: bytes, before: int) -> bytes:
+    """One byte of the last network's content; the archive's own tables stay whole."""
+    place = content.rindex(b"PK\x01\x02", 0, content.rindex(b"PK\x01\x02")) - 20
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def cut(repository: str, name: str, content: bytes, before: int) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("fault", [damaged, cut])
+def test_an_archive_that_comes_damaged_is_fetched_once_more(zoo, tmp_path, fault):
+    zoo.fault = lambda *asked: fault(*asked) if asked[3] == 0 else asked[2]
+    open_detector(config(tmp_path / "fresh", download=True))
+    assert zoo.sent["zoo/packs/tiny.zip"] == 2
+    kept = {path.name for path in (tmp_path / "fresh/models").iterdir()}
+    assert kept == {"tiny", ".tiny.lock"}
+
+
+@pytest.mark.parametrize("fault", [damaged, cut])
+def test_an_archive_that_comes_damaged_twice_is_refused_and_not_kept(zoo, tmp_path, fault):
+    zoo.fault = fault
+    asked = config(tmp_path / "fresh", download=True)
+    for sent in (2, 4):
+        with pytest.raises(SystemicError, match=r"fresh/models/tiny: .*not be fetched whole"):
+            open_detector(asked)
+        assert zoo.sent["zoo/packs/tiny.zip"] == sent
+        assert not list((tmp_path / "fresh").rglob("*.onnx"))
+    zoo.fault = lambda repository, name, content, before: content
+    open_detector(asked)
+
+
+def test_workers_that_start_together_fetch_one_archive(zoo, tmp_path):
+    asked = config(tmp_path / "fresh", download=True)
+    with ThreadPoolExecutor(3) as workers:
+        assert len(list(workers.map(open_detector, [asked] * 3))) == 3
+    assert zoo.sent["zoo/packs/tiny.zip"] == 1
 
 
 def test_cuda_without_its_provider_is_refused_with_versions(make_pack, monkeypatch):

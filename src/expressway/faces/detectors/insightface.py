@@ -4,6 +4,8 @@ The library is MIT; its pretrained models are for non-commercial research only, 
 downloaded unless the configuration asks for it.
 """
 
+import fcntl
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +69,8 @@ class InsightFaceDetector:
         """
         providers = choose_providers(device)
         check_weights(options)
+        if not options.folder().exists():
+            fetch_pack(options)
         self._app = _open_pack(options, providers, threads)
         check_pack(self._app, options, providers)
         size = (options.detection_size, options.detection_size)
@@ -137,6 +141,47 @@ def check_weights(options: InsightFaceOptions) -> None:
         f"{folder}: no InsightFace weights (*.onnx) there; {remedy}. InsightFace's pretrained "
         "models are for non-commercial research only; detector: mediapipe needs no weights"
     )
+
+
+def fetch_pack(options: InsightFaceOptions) -> None:
+    """Let InsightFace fetch a pack; its folder appears when all of it is unpacked.
+
+    Left alone, InsightFace would keep what it unpacked of a damaged archive and load it the next
+    time, and workers that start together would write into each other's archive.
+
+    Raises:
+        SystemicError: the archive came damaged twice, or cannot be had.
+    """
+    folder = options.folder()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _fetch_alone(options)
+    except Exception as error:  # errors of requests, zipfile and the disk
+        raise SystemicError(
+            f"{folder}: InsightFace's pack could not be fetched whole, also at the second attempt "
+            f"({error}); try later, or unpack {options.model}.zip there"
+        ) from error
+
+
+def _fetch_alone(options: InsightFaceOptions) -> None:
+    from insightface.utils import ensure_available
+
+    folder = options.folder()
+    temporary = folder.with_name(f".{folder.name}.incomplete")
+    for last in (False, True):
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            # a member of the archive is held to its CRC-32 as it is unpacked
+            Path(ensure_available("models", options.model, root=str(temporary))).rename(folder)
+            return
+        except Exception:
+            if last:
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_pack(app: "FaceAnalysis", options: InsightFaceOptions, providers: list[str]) -> None:
