@@ -159,6 +159,7 @@ def _tokenizer(model: str) -> Any:
 def _network(model: str, precision: Precision) -> Any:
     """Load only the encoder where a model also has a decoder."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoModelForTextEncoding
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
@@ -168,7 +169,7 @@ def _network(model: str, precision: Precision) -> Any:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
         network = loader.from_pretrained(**_source(model), dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise SystemicError(_unreachable(model, error)) from error
     has_decoder = getattr(config, "is_encoder_decoder", False) and not encoder_only
     return network.get_encoder() if has_decoder else network

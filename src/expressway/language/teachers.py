@@ -164,6 +164,7 @@ class _watching:
 def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     where: dict[str, Any] = {"local_files_only": Path(model).is_dir(), "trust_remote_code": False}
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -178,7 +179,7 @@ def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
         )
         processor = transformers.AutoProcessor.from_pretrained(model, **where)
         return loader.from_pretrained(model, dtype=dtype, **where), processor
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SystemicError(
             f"teacher {model}: cannot be loaded ({reason}). Give a folder that save_pretrained "

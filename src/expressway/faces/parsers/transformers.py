@@ -144,6 +144,7 @@ def _plain(label: str) -> str:
 
 def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
     local = Path(model).is_dir()
@@ -155,7 +156,7 @@ def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
         network = AutoModelForSemanticSegmentation.from_pretrained(
             model, local_files_only=local, trust_remote_code=False, dtype=dtype
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SystemicError(
             f"parsing model {model}: cannot be loaded ({reason}). Give a folder that "

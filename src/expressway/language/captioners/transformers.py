@@ -144,6 +144,7 @@ class TransformersCaptioner:
 
 def _load(options: TransformersOptions, device: str) -> tuple[Any, Any]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     where: dict[str, Any] = {
@@ -157,7 +158,7 @@ def _load(options: TransformersOptions, device: str) -> tuple[Any, Any]:
     try:
         processor = AutoProcessor.from_pretrained(**where)
         network: Any = AutoModelForImageTextToText.from_pretrained(**where, dtype=dtype)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SystemicError(
             f"captioner {options.model}: cannot be loaded ({reason}). Give a folder that "
