@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Debian packages that the system tests use; a laptop does without and the tests say what they skip.
 set -euo pipefail
-packages=(chromium ffmpeg libgl1 libglib2.0-0 munge slurm-client slurmctld slurmd)
+packages=(chromium ffmpeg libgl1 libglib2.0-0 munge openssh-sftp-server slurm-client slurmctld slurmd sshfs)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

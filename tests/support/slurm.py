@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 # Jobs find the configuration here only: Snakemake's plugin strips SLURM_CONF from them.
@@ -105,8 +106,19 @@ def start(root: Path) -> None:
         *(f"--log-file={root}/log/munged.log", f"--seed-file={root}/munge/seed"),
     )
     _daemon("slurmctld", "-f", root / "slurm.conf")
-    _daemon("slurmd", "-f", root / "slurm.conf")
+    start_node(root)
+
+
+def start_node(root: Path, inside: Sequence[str] = ()) -> int:
+    """Start the node's daemon, by the words ``inside`` before its command; return its process."""
+    _daemon(*inside, str(_which("slurmd")), "-f", root / "slurm.conf")
     _wait_until_idle(root)
+    return int((root / "slurmd.pid").read_text())
+
+
+def stop_node(root: Path) -> None:
+    """End the node's daemon."""
+    _end(root / "slurmd.pid")
 
 
 def _user() -> str:
