@@ -10,6 +10,8 @@ import pytest
 import yaml
 from project import ROOT
 
+PROFILE = ROOT / "profiles/slurm/config.yaml"
+
 
 def profile(name):
     return yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
@@ -71,12 +73,20 @@ def test_every_job_that_is_submitted_asks_for_more_memory_when_it_is_tried_again
 def test_the_lines_marked_edit_take_effect(parsed, tmp_path, monkeypatch):
     from snakemake.cli import parse_args
 
-    text = (ROOT / "profiles/slurm/config.yaml").read_text()
+    text = PROFILE.read_text()
     (tmp_path / "config.yaml").write_text(re.sub(r"^# (default-|  - )", r"\1", text, flags=re.M))
     monkeypatch.chdir(ROOT)
     found = parse_args(["--profile", str(tmp_path)])[1].default_resources
     assert value(found["slurm_partition"], 1) == "cpu"
     assert value(found["slurm_account"], 1) == "lab"
+
+
+def test_the_lines_on_arrays_name_rules_that_stand_in_no_group():
+    named = re.search(r"^# slurm-array-jobs: (.*)$", PROFILE.read_text(), re.MULTILINE)[1].split(
+        ","
+    )
+    assert set(named) <= rules()
+    assert not set(named) & {line.partition("=")[0] for line in profile("slurm")["groups"]}
 
 
 def test_a_copy_in_the_users_folder_is_found_by_its_name(tmp_path):
