@@ -20,7 +20,7 @@ PACKAGE = "expressway"
 # Plumbing that every stage passes through: a change here must not rebuild every store.
 PLUMBING = frozenset(
     f"{PACKAGE}.{name}"
-    for name in ("store", "stage", "cli", "config", "provenance", "errors", "manifest")
+    for name in ("store", "stage", "workers", "cli", "config", "provenance", "errors", "manifest")
 )
 
 

@@ -5,19 +5,18 @@ rows out == rows in, in manifest order, whatever happens to single clips.
 """
 
 import errno
-import os
+import stat
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from expressway import workers
 from expressway.config import StrictModel
 from expressway.errors import USABLE, ConfigError, RowFailure, StoreError, SystemicError
 from expressway.journal import Journal
@@ -27,6 +26,9 @@ from expressway.store import ShardReader, ShardWriter
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 MESSAGE_LIMIT = 2000
+# Smaller calls keep all workers busy to the end; larger ones make what a call costs rarer.
+CALLS_A_WORKER = 8
+CALL_BYTES = 4 << 20
 # Final answers; a timeout or a lost connection is asked again.
 JOURNALLED = USABLE | {"refused", "invalid"}
 
@@ -86,8 +88,10 @@ class Stage:
     Attributes:
         schema: the fields beyond the four that every shard table has.
         open: loads what is needed once and returns the batched row function.
-        parallel: ``processes``: crash-isolated workers, one row a call; ``batches``: in the main
-            process, ``config.batch_size`` rows a call.
+        parallel: ``processes``: crash-isolated workers; ``batches``: in the main process,
+            ``config.batch_size`` rows a call.
+        rows: rows that a worker takes in one call, of small files; more than one where a call
+            costs more than a row.
         images: one clip per row group.
         packages: distributions whose versions the footer records.
         journal: finished rows outlive a killed job (``batches`` only; for rows that cost much).
@@ -98,6 +102,7 @@ class Stage:
     schema: Callable[[Any], pa.Schema]
     open: Callable[[Any, Runtime], RowFunction]
     parallel: Literal["processes", "batches"]
+    rows: int = 1
     images: bool = False
     packages: tuple[str, ...] = ()
     journal: bool = False
@@ -205,63 +210,57 @@ def _in_batches(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order, several rows a call; only this process holds the model."""
     if not indices:
         return
-    reader = RowReader(job)
-    function = job.stage.open(job.config, job.runtime)
+    worker = _Worker(job)
     size = int(getattr(job.config, "batch_size", 1))
     for start in range(0, len(indices), size):
-        rows = [reader.read(index) for index in indices[start : start + size]]
-        computed = iter(call(function, [row for row in rows if isinstance(row, Row)]))
-        for row in rows:
-            yield next(computed) if isinstance(row, Row) else row
-
-
-def _schedule_as_batch() -> None:
-    """Ask Linux not to let a reader of a pipe interrupt its writer for every piece.
-
-    Workers and their decoders inherit it. Other systems and refusals leave things as they are.
-    """
-    with suppress(OSError, AttributeError):
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        yield from worker(indices[start : start + size])
 
 
 def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order; a worker that dies or hangs costs the row that it was on."""
-    import multiprocessing
-
-    from pebble import ProcessPool
-
-    _schedule_as_batch()
-    timeout = getattr(job.config, "timeout_seconds", None)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_imports(job))
-    workers = max(1, min(job.cores, len(indices)))
-    window = 2 * workers
-    waiting: deque[Future[Outcome]] = deque()
-    pool = ProcessPool(
-        max_workers=workers, initializer=_start_worker, initargs=[job], context=context
+    count = max(1, min(job.cores, len(indices)))
+    answers = workers.compute(
+        partial(_Worker, job),
+        _calls(job, indices, count),
+        workers=count,
+        timeout=getattr(job.config, "timeout_seconds", None),
+        modules=_imports(job),
     )
+    for answer in answers:
+        yield failed(answer) if isinstance(answer, RowFailure) else answer
+
+
+def _calls(job: Job, indices: Sequence[int], workers: int) -> list[list[int]]:
+    """Cut rows into calls of a worker: in order, so many that no worker idles at the end.
+
+    What a call reads is bounded, since its outcomes travel and wait together.
+    """
+    stages = (job.stage, *(source.stage for source in job.inputs.values()))
+    most = max(stage.rows for stage in stages if stage is not None)
+    most = min(most, max(1, len(indices) // (CALLS_A_WORKER * workers)))
+    calls: list[list[int]] = []
+    room = 0
+    for index in indices:
+        size = _size(job.root / job.clips[index].path) if most > 1 else CALL_BYTES
+        if not calls or size > room or len(calls[-1]) == most:
+            calls.append([])
+            room = CALL_BYTES
+        calls[-1].append(index)
+        room -= size
+    return calls
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; of anything else, as much as fills a call."""
     try:
-        for index in indices:
-            waiting.append(pool.schedule(_work, args=[index], timeout=timeout))
-            if len(waiting) >= window:
-                yield _result(waiting.popleft(), timeout)
-        while waiting:
-            yield _result(waiting.popleft(), timeout)
-        pool.close()
-        pool.join()
-    except BaseException:
-        pool.stop()
-        pool.join()
-        raise
+        state = path.stat()
+    except OSError:
+        return CALL_BYTES
+    return state.st_size if stat.S_ISREG(state.st_mode) else CALL_BYTES
 
 
 def _imports(job: Job) -> list[str]:
-    """Return the modules that every worker needs.
-
-    The server that forks the workers imports them once; it runs no other code and has no threads of
-    ours, so that a fork at any moment is safe. Only the first job of a process decides.
-    """
+    """Return the modules that every worker needs."""
     above = [source.config for source in job.inputs.values() if source.config is not None]
     return [
         name
@@ -270,49 +269,21 @@ def _imports(job: Job) -> list[str]:
     ]
 
 
-def _result(future: "Future[Outcome]", timeout: float | None) -> Outcome:
-    from pebble import ProcessExpired
-
-    try:
-        return future.result()
-    except ProcessExpired as error:
-        return failure(
-            "invalid",
-            "WorkerDied",
-            f"the worker process died on this clip (exit code {error.exitcode}); "
-            "the decoder or detector crashed",
-        )
-    except TimeoutError:
-        return failure("timeout", "TimeoutError", f"took longer than {timeout} s and was stopped")
-
-
 class _Worker:
-    """The state of a worker process: its opened stage and its inputs."""
-
-    current: "_Worker | None" = None
+    """A stage opened once, and its inputs."""
 
     def __init__(self, job: Job) -> None:
         self.reader = RowReader(job)
         self.open = partial(job.stage.open, job.config, job.runtime)
         self.function: RowFunction | None = None
 
-    def work(self, index: int) -> Outcome:
-        row = self.reader.read(index)
-        if not isinstance(row, Row):
-            return row
-        if self.function is None:
-            self.function = self.open()
-        return call(self.function, [row])[0]
-
-
-def _start_worker(job: Job) -> None:
-    _Worker.current = _Worker(job)
-
-
-def _work(index: int) -> Outcome:
-    if _Worker.current is None:
-        raise SystemicError("the worker process was not initialised")
-    return _Worker.current.work(index)
+    def __call__(self, indices: Sequence[int]) -> list[Outcome]:
+        """Return the outcomes of some rows; the stage is opened for the first that needs it."""
+        rows = self.reader.read(indices)
+        if not any(isinstance(row, Row) for row in rows):
+            return [row for row in rows if not isinstance(row, Row)]
+        self.function = self.function or self.open()
+        return _through(self.function, rows)
 
 
 class RowReader:
@@ -328,8 +299,15 @@ class RowReader:
             elif source.stage is not None:
                 self.functions[name] = source.stage.open(source.config, job.runtime)
 
-    def read(self, index: int) -> Row | Outcome:
-        """Return the row to compute, or the outcome of a row that cannot be computed."""
+    def read(self, indices: Sequence[int]) -> list[Row | Outcome]:
+        """Return the rows to compute, and the outcomes of rows that cannot be computed."""
+        rows = [self._stored(index) for index in indices]
+        for name, function in self.functions.items():
+            above = _through(function, rows)
+            rows = [_joined(row, name, outcome) for row, outcome in zip(rows, above, strict=True)]
+        return rows
+
+    def _stored(self, index: int) -> Row | Outcome:
         clip = self.job.clips[index]
         for name, reader in self.readers.items():
             state = reader.states[index]
@@ -338,14 +316,21 @@ class RowReader:
         try:
             source = contained(self.job.root, clip.path, self.job.follow_symlinks)
         except RowFailure as error:
-            return failure(error.status, type(error).__name__, str(error))
-        inputs = {name: reader.row(index) for name, reader in self.readers.items()}
-        for name, function in self.functions.items():
-            outcome = call(function, [Row(clip, source)])[0]
-            if outcome.get("status", "ok") not in USABLE:
-                return outcome
-            inputs[name] = outcome
-        return Row(clip, source, inputs)
+            return failed(error)
+        return Row(clip, source, {name: reader.row(index) for name, reader in self.readers.items()})
+
+
+def _through(function: RowFunction, rows: Sequence[Row | Outcome]) -> list[Outcome]:
+    """Compute the rows; outcomes stay."""
+    computed = iter(call(function, [row for row in rows if isinstance(row, Row)]))
+    return [next(computed) if isinstance(row, Row) else row for row in rows]
+
+
+def _joined(row: Row | Outcome, name: str, above: Outcome) -> Row | Outcome:
+    if not isinstance(row, Row):
+        return row
+    usable = above.get("status", "ok") in USABLE
+    return replace(row, inputs={**row.inputs, name: above}) if usable else above
 
 
 def _matching_reader(path: Path, job: Job) -> ShardReader:
@@ -364,6 +349,12 @@ def _skipped(name: str, state: Mapping[str, Any]) -> Outcome:
 def failure(status: str, error_type: str, message: str) -> Outcome:
     """Return the outcome of a row that has no data."""
     return {"status": status, "error_type": error_type, "error_message": message[:MESSAGE_LIMIT]}
+
+
+def failed(error: Exception) -> Outcome:
+    """Return the outcome of a row whose computation raised an error."""
+    status = error.status if isinstance(error, RowFailure) else "invalid"
+    return failure(status, type(error).__name__, str(error) or repr(error))
 
 
 def call(function: RowFunction, rows: list[Row]) -> list[Outcome]:
@@ -396,8 +387,7 @@ def call(function: RowFunction, rows: list[Row]) -> list[Outcome]:
 def _one_by_one(function: RowFunction, rows: list[Row], error: Exception) -> list[Outcome]:
     if len(rows) > 1:
         return [outcome for row in rows for outcome in call(function, [row])]
-    status = error.status if isinstance(error, RowFailure) else "invalid"
-    return [failure(status, type(error).__name__, str(error) or repr(error))]
+    return [failed(error)]
 
 
 def _is_device_fault(error: Exception) -> bool:

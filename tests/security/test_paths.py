@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from decoding import decode
 from PIL import Image
 
 from expressway import schema
@@ -13,7 +14,6 @@ from expressway.graph import Graph
 from expressway.importers import folder, list_files
 from expressway.importers.write import write
 from expressway.manifest import DatasetConfig, contained, path_problem, read_manifest
-from expressway.media.decode import decode
 from expressway.provenance import HashLedger
 from expressway.schema import Settings
 

@@ -61,4 +61,8 @@ def open_counting(config, runtime):
     return counted
 
 
+def open_company(config, runtime):
+    return lambda rows: [{"text": f"one of {len(rows)}"} for _ in rows]
+
+
 JOURNAL = Stage("captions", SampleConfig, schema, open_counting, "batches", journal=True)

@@ -65,6 +65,7 @@ def test_plumbing_is_what_the_design_lists():
     assert {name.split(".")[1] for name in provenance.PLUMBING} == {
         "store",
         "stage",
+        "workers",
         "cli",
         "config",
         "provenance",

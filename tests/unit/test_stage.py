@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sample_stage
 
+from expressway import stage
 from expressway.errors import StoreError, SystemicError
 from expressway.manifest import Clip
 from expressway.stage import Job, Source, run
@@ -39,7 +41,7 @@ def test_a_clip_that_kills_hangs_or_raises_costs_one_row(tmp_path):
         ("ok-1", "ok", None),
         ("die-1", "invalid", "WorkerDied"),
         ("ok-2", "ok", None),
-        ("hang-1", "timeout", "TimeoutError"),
+        ("hang-1", "timeout", "WorkerStopped"),
         ("noface-1", "no_face", "RowFailure"),
         ("bug-1", "invalid", "KeyError"),
         ("ok-3", "ok", None),
@@ -51,6 +53,71 @@ def test_a_clip_that_kills_hangs_or_raises_costs_one_row(tmp_path):
     assert reader.by_id("ok-2")["text"] == "ok-2 ok-2.mp4"
     assert reader.footer["fingerprint"] == "f"
     assert reader.footer["packages"]["numpy"]
+
+
+def small_files(tmp_path, ids):
+    for i in ids:
+        (tmp_path / f"{i}.mp4").write_bytes(b"x")
+
+
+def together(rows):
+    return replace(sample_stage.PROCESSES, rows=rows)
+
+
+def test_in_a_call_of_several_rows_a_clip_that_kills_or_hangs_costs_one_row(tmp_path):
+    kinds = ["ok", "die", "ok", "hang", "ok", "noface", "ok", "bug", *["ok", "ok"] * 28]
+    ids = [f"{kind}-{number}" for number, kind in enumerate(kinds * 4)]
+    ids = [
+        i if number < 8 or not i.startswith("hang") else "ok" + i for number, i in enumerate(ids)
+    ]
+    small_files(tmp_path, ids)
+    assert max(map(len, stage._calls(job(tmp_path, together(4), ids), range(len(ids)), 2))) == 4
+    run(job(tmp_path, together(4), ids))
+    named = {"die": "invalid", "hang": "timeout", "noface": "no_face", "bug": "invalid"}
+    assert [(i, s) for i, s, _ in states(tmp_path)] == [
+        (i, named.get(i.split("-")[0], "ok")) for i in ids
+    ]
+
+
+def test_bytes_do_not_depend_on_how_many_rows_a_call_takes(tmp_path):
+    ids = [f"ok-{i}" for i in range(64)]
+    small_files(tmp_path, ids)
+    run(job(tmp_path, sample_stage.PROCESSES, ids, name="one"))
+    run(job(tmp_path, together(8), ids, cores=1, name="eight"))
+    one, eight = (tmp_path / f"{name}.parquet" for name in ("one", "eight"))
+    assert one.read_bytes() == eight.read_bytes()
+
+
+def test_calls_hold_small_files_and_leave_work_for_every_worker(tmp_path):
+    ids = [f"ok-{i}" for i in range(128)]
+    small_files(tmp_path, ids)
+
+    def calls(rows, workers, indices=range(128)):
+        found = stage._calls(job(tmp_path, together(rows), ids), indices, workers)
+        assert [index for call in found for index in call] == list(indices)
+        return [len(call) for call in found]
+
+    assert calls(1, 2) == [1] * 128
+    assert calls(8, 2) == [8] * 16
+    assert calls(8, 4) == [4] * 32
+    assert calls(8, 2, range(5)) == [1] * 5
+    large = tmp_path / "ok-2.mp4"
+    with large.open("wb") as file:
+        file.truncate(stage.CALL_BYTES)
+    (tmp_path / "ok-5.mp4").unlink()  # what cannot be looked at may be large
+    (tmp_path / "ok-6.mp4").unlink()
+    (tmp_path / "ok-6.mp4").mkdir()  # a folder of frames
+    assert calls(8, 2)[:7] == [2, 1, 2, 1, 1, 8, 8]
+
+
+def test_a_stage_inside_the_job_gets_its_rows_together(tmp_path):
+    ids = [f"ok-{i}" for i in range(64)]
+    small_files(tmp_path, ids)
+    counting = replace(together(8), open=sample_stage.open_company)
+    inline = {"frames": Source(stage=counting, config=sample_stage.SampleConfig())}
+    run(job(tmp_path, sample_stage.PROCESSES, ids, cores=1, inputs=inline, name="faces"))
+    reader = ShardReader(tmp_path / "faces.parquet")
+    assert [reader.row(n)["text"] for n in range(64)] == [f"{i} one of 8" for i in ids]
 
 
 def test_a_bad_clip_in_a_batch_costs_one_row(tmp_path):

@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from expressway.errors import RowFailure
 from expressway.media.frames import Settings, encode_bgr
 from expressway.media.probe import CONTAINERS, PROTOCOLS
-from expressway.media.subprocesses import NOTES, check_ffmpeg, ffmpeg_binary, run
+from expressway.media.subprocesses import check_ffmpeg, ffmpeg_binary, run
 
 GLOBAL_OPTIONS = (
     *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info"),
@@ -21,6 +22,7 @@ GLOBAL_OPTIONS = (
     *("-filter_complex_threads", "1"),
 )
 SHOWN = re.compile(r"frame:\d+ +pts:(-?\d+|NOPTS) ")
+DESCRIBED = re.compile(r"\[info\] (Input|Output) #(\d+), ")
 ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 SEVERITY = re.compile(r"(?:\[[^]]*@ [^]]*\] )*\[(error|fatal|panic)\] ")
 OUTPUT = "image2pipe @"
@@ -74,28 +76,47 @@ class Decoded:
     sentences: list[str] = field(default_factory=list)
 
 
-def decode(request: Request, timeout: float) -> Decoded:
-    """Run ffmpeg once; how it ended shows in the counts, not in its exit code.
+def decode(requests: Sequence[Request], timeout: float) -> list[Decoded]:
+    """Run ffmpeg once for all requests, of different files; how it ended shows in the counts.
+
+    ffmpeg does not say which of several inputs it complains of: an error then counts for each.
 
     Raises:
         RowFailure: ``timeout``; ``unreadable`` for pictures that no JPEG can hold.
         SystemicError: ffmpeg does not start.
     """
-    decoded = Decoded()
+    decoded = [Decoded() for _ in requests]
     listener = _Listener(decoded)
-    pictures = _Pictures(decoded, request.wanted, request.settings.quality)
     finished = run(
-        arguments(request), timeout, listener.read, pictures.feed, listener.note, pictures.room
+        partial(arguments, requests),
+        timeout,
+        listener.read,
+        [_Pictures(*pair) for pair in zip(decoded, requests, strict=True)],
+        [partial(_note_time, one.times) for one in decoded],
     )
     if finished.code < 0:
         listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
-    if finished.code and not decoded.times and not decoded.errors:
+    if finished.code and not any(one.times or one.errors for one in decoded):
         check_ffmpeg()
     return decoded
 
 
-def arguments(request: Request) -> list[str]:
-    """Return ffmpeg's argument list; ffmpeg-python builds and escapes it, no shell reads it."""
+def arguments(
+    requests: Sequence[Request], pictures: Sequence[int], notes: Sequence[int]
+) -> list[str]:
+    """Return ffmpeg's argument list; ffmpeg-python builds and escapes it, no shell reads it.
+
+    Args:
+        requests: what to decode.
+        pictures, notes: the file numbers to which each request's pictures and times are written.
+    """
+    import ffmpeg
+
+    nodes = [_node(*one) for one in zip(requests, pictures, notes, strict=True)]
+    return [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(ffmpeg.merge_outputs(*nodes))]
+
+
+def _node(request: Request, pictures: int, notes: int) -> Any:
     import ffmpeg
 
     options = _input_options(request.settings)
@@ -108,18 +129,17 @@ def arguments(request: Request) -> list[str]:
         node = node.filter("trim", **bounds)
     # the times of all frames, kept or not; frames are only noted when they carry some metadata
     node = node.filter("metadata", "add", key="seen", value=1)
-    node = node.filter("metadata", "print", file=NOTES)
+    node = node.filter("metadata", "print", file=f"/dev/fd/{notes}")
     if request.selected is not None:
         node = node.filter("select", "+".join(f"eq(pts,{tick})" for tick in request.selected))
-    node = node.output(
-        "pipe:1",
+    return node.output(
+        f"pipe:{pictures}",
         format="image2pipe",
         vcodec="targa",
         rle=0,
         pix_fmt="bgr24",
         fps_mode="passthrough",
     )
-    return [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
 
 
 def complaint(path: Path, settings: Settings) -> str:
@@ -129,7 +149,7 @@ def complaint(path: Path, settings: Settings) -> str:
     node = ffmpeg.input(f"file:{path}", **_input_options(settings)).output("-", format="null")
     decoded = Decoded()
     command = [ffmpeg_binary(), *GLOBAL_OPTIONS, *ffmpeg.get_args(node)]
-    run(command, settings.timeout, _Listener(decoded).read)
+    run(command, settings.timeout, _Listener([decoded]).read)
     lines = [line for line in decoded.sentences if not line.startswith("Error opening input file")]
     return "; ".join(dict.fromkeys(lines))
 
@@ -144,29 +164,36 @@ def _input_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _note_time(times: list[int | None], line: str) -> None:
+    """Take one line of notes: the time of a frame, or that it was seen."""
+    if shown := SHOWN.match(line):
+        times.append(None if shown[1] == "NOPTS" else int(shown[1]))
+
+
 class _Listener:
-    """Reads what ffmpeg says: the time of each decoded frame, errors, the source's rotation."""
+    """Reads what ffmpeg says on standard error: errors, and how its sources are turned."""
 
-    def __init__(self, decoded: Decoded) -> None:
-        self.decoded = decoded
-        self.turned = False
-
-    def note(self, line: str) -> None:
-        """Take one line of notes: the time of a frame, or that it was seen."""
-        if shown := SHOWN.match(line):
-            self.decoded.times.append(None if shown[1] == "NOPTS" else int(shown[1]))
+    def __init__(self, decoded: Sequence[Decoded]) -> None:
+        self.all = decoded
+        self.places = {("Input", str(place)): one for place, one in enumerate(decoded)}
+        self.described: Decoded | None = None
 
     def read(self, line: str) -> None:
-        """Take one line of standard error."""
+        """Take one line."""
         if severity := SEVERITY.match(line):
             if OUTPUT in line[: severity.end()]:
                 return  # uneven times trouble ffmpeg 5's image writer; they are no damage
-            self.decoded.errors += 1
-            if len(self.decoded.sentences) < KEPT_ERRORS:
-                self.decoded.sentences.append(line[severity.end() :])
-        elif not self.turned and (rotation := ROTATION.search(line)):
-            # ffmpeg goes on to name the output's rotation, which is nought
-            self.decoded.rotation, self.turned = round(float(rotation[1])) % 360, True
+            self._count(line[severity.end() :])
+        elif described := DESCRIBED.match(line):
+            self.described = self.places.get((described[1], described[2]))
+        elif self.described and (rotation := ROTATION.search(line)):
+            self.described.rotation, self.described = round(float(rotation[1])) % 360, None
+
+    def _count(self, sentence: str) -> None:
+        for one in self.all:
+            one.errors += 1
+            if len(one.sentences) < KEPT_ERRORS:
+                one.sentences.append(sentence)
 
 
 class _Pictures:
@@ -175,10 +202,10 @@ class _Pictures:
     Output is read to where it stays until it is encoded: one buffer as large as a picture.
     """
 
-    def __init__(self, decoded: Decoded, wanted: frozenset[int] | None, quality: int) -> None:
+    def __init__(self, decoded: Decoded, request: Request) -> None:
         self.decoded = decoded
-        self.wanted = wanted
-        self.quality = quality
+        self.wanted = request.wanted
+        self.quality = request.settings.quality
         self.buffer = bytearray(HEADER.size)
         self.filled = 0
         self.received = 0

@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import IO, Any
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
 
 from expressway.errors import RowFailure, SystemicError
 
@@ -20,12 +21,22 @@ TEXT_BYTES = 1 << 16
 TAIL_LINES = 40
 LINE_CHARACTERS = 500
 POLL_SECONDS = 0.05
-# Stands in an argument for a file that the program writes and that this module reads.
-NOTES = "/dev/fd/notes"
 
 OnLine = Callable[[str], None]
-OnOutput = Callable[[memoryview], None]
-Room = Callable[[], memoryview]
+# Program and arguments; or what gives them for the file numbers of the outputs and of the notes.
+Command = Sequence[str] | Callable[[Sequence[int], Sequence[int]], Sequence[str]]
+
+
+class Reader(Protocol):
+    """Takes a large output piece by piece, each read into its final place."""
+
+    def room(self) -> memoryview:
+        """Return where the next piece goes; not empty."""
+        ...
+
+    def feed(self, piece: memoryview) -> None:
+        """Take the next piece, the beginning of ``room``."""
+        ...
 
 
 @functools.cache
@@ -72,134 +83,155 @@ class Finished:
 
 
 def run(
-    arguments: Sequence[str],
+    command: Command,
     timeout: float,
     on_line: OnLine | None = None,
-    on_output: OnOutput | None = None,
-    on_note: OnLine | None = None,
-    room: Room | None = None,
+    outputs: Sequence[Reader] = (),
+    notes: Sequence[OnLine] = (),
 ) -> Finished:
     """Run a program to its end in a process group of its own, with bounded memory.
 
     Args:
-        arguments: program and arguments; no shell reads them.
+        command: program and arguments; no shell reads them.
         timeout: seconds until the whole group is killed.
         on_line: called with each line of standard error, as it comes.
-        on_output: called with each piece of standard output; the piece is valid during the call.
-        on_note: called with each line that the program writes to the file ``NOTES``: what it says
-            there is not mixed with what its threads say on standard error.
-        room: called before each piece of standard output; returns where to put it, not empty.
-            Large outputs are read into their final place this way.
+        outputs: each takes what the program writes to a file number of its own.
+        notes: likewise, called with each line; what the program says there is not mixed with what
+            its threads say on standard error.
 
     Raises:
         RowFailure: status ``timeout``.
         SystemicError: the program cannot be started.
     """
     deadline = time.monotonic() + timeout
-    process, written = _start(arguments)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    errors, notes = _Lines(process.stderr, on_line), _Lines(written, on_note)
-    try:
-        _pump(process.stdout, (errors, notes), on_output, deadline, room or _own_room())
-        code = process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        name = os.path.basename(arguments[0])  # noqa: PTH119
-        raise RowFailure("timeout", f"{name} was stopped after {timeout:g} s") from None
-    finally:
-        _end(process)
-        written.close()
+    with ExitStack() as stack:
+        pipes = [stack.enter_context(_Pipe()) for _ in (*outputs, *notes)]
+        process = _start(command, pipes, len(outputs))
+        stack.callback(_end, process)
+        assert process.stderr is not None
+        errors = _Lines(process.stderr, on_line)
+        large = [_Output(pipe.reading, to) for pipe, to in zip(pipes, outputs, strict=False)]
+        lines = [
+            _Lines(pipe.reading, to) for pipe, to in zip(pipes[len(large) :], notes, strict=True)
+        ]
+        try:
+            _pump(large, [errors, *lines], deadline)
+            code = process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise RowFailure(
+                "timeout", f"{_name(process)} was stopped after {timeout:g} s"
+            ) from None
     return Finished(code, errors.finish())
 
 
-def _start(arguments: Sequence[str]) -> tuple["subprocess.Popen[bytes]", IO[bytes]]:
-    """Start the program; return it and the reading end of its notes."""
-    reading, writing = os.pipe()
-    notes = open(reading, "rb", buffering=0)  # noqa: PTH123, SIM115
+class _Pipe:
+    """What a program writes into ``writing`` comes out of ``reading``."""
+
+    def __init__(self) -> None:
+        reading, writing = os.pipe()
+        self.reading = open(reading, "rb", buffering=0)  # noqa: PTH123, SIM115
+        self.writing = open(writing, "wb", buffering=0)  # noqa: PTH123, SIM115
+
+    def __enter__(self) -> "_Pipe":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reading.close()
+        self.writing.close()
+
+
+def _start(command: Command, pipes: Sequence[_Pipe], outputs: int) -> "subprocess.Popen[bytes]":
+    """Start the program; from then on nobody else holds the writing ends."""
+    numbers = [pipe.writing.fileno() for pipe in pipes]
+    if callable(command):
+        command = command(numbers[:outputs], numbers[outputs:])
     try:
         process = subprocess.Popen(
-            [argument.replace(NOTES, f"/dev/fd/{writing}") for argument in arguments],
+            command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
-            pass_fds=(writing,),
+            pass_fds=numbers,
         )
     except OSError as error:
-        notes.close()
-        raise SystemicError(f"{arguments[0]} cannot be started: {error}") from error
-    finally:
-        os.close(writing)
-    for stream in (process.stdout, process.stderr, notes):
-        _widen(stream)
-    return process, notes
+        raise SystemicError(f"{command[0]} cannot be started: {error}") from error
+    for pipe in pipes:
+        pipe.writing.close()
+    for pipe in pipes[:outputs]:
+        _widen(pipe.reading, PIPE_BYTES // outputs)
+    return process
 
 
-def _widen(stream: IO[bytes] | None) -> None:
-    """Make a pipe large, so that writer and reader take fewer turns; a refusal does no harm."""
+def _name(process: "subprocess.Popen[bytes]") -> str:
+    return Path(process.args[0]).name  # type: ignore[index, arg-type]
+
+
+def _widen(stream: IO[bytes], size: int) -> None:
+    """Make a pipe large, so that writer and reader take fewer turns; a refusal does no harm.
+
+    What all pipes of a user hold is limited, so several share what one alone would have.
+    """
     import fcntl
 
-    assert stream is not None
-    os.set_blocking(stream.fileno(), False)
     with suppress(OSError, AttributeError):
-        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, size)
 
 
-def _own_room() -> Room:
-    buffer = memoryview(bytearray(PIPE_BYTES))
-    return lambda: buffer
-
-
-def _pump(
-    output: IO[bytes],
-    texts: Sequence["_Lines"],
-    on_output: OnOutput | None,
-    deadline: float,
-    room: Room,
-) -> None:
+def _pump(outputs: Sequence["_Output"], texts: Sequence["_Lines"], deadline: float) -> None:
     """Read all pipes to their ends.
 
-    While standard output lives, the others are only looked at in passing: waking up for each of
-    their lines would cost the decoder its core.
+    While an output lives, the texts are only looked at in passing: waking up for each of their
+    lines would cost the decoder its core.
     """
-    waited: Any = output
-    while waited is not None:
-        if time.monotonic() > deadline:
-            raise subprocess.TimeoutExpired("", 0)
-        ready = _readable(waited)
-        ended = waited is not output
-        if ready and waited is output:
-            place = room()
-            size = output.readinto(place)  # type: ignore[attr-defined]
-            ended = size == 0
-            if size and on_output:
-                on_output(place[:size])
-        for text in texts:
-            text.drain()
-        if ended:
-            waited = next((text.stream for text in texts if text.open), None)
+    for streams in (outputs, texts):
+        waited = {stream.number: stream for stream in streams if stream.open}
+        # poll, since select refuses file numbers above 1023
+        poll = select.poll()
+        for number in waited:
+            poll.register(number, select.POLLIN | select.POLLHUP | select.POLLERR)
+        while waited:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("", 0)
+            for number, _ in poll.poll(POLL_SECONDS * 1000):
+                waited[number].take()
+                if not waited[number].open:
+                    poll.unregister(number)
+                    del waited[number]
+            for text in texts:
+                text.take()
 
 
-def _readable(stream: IO[bytes]) -> bool:
-    """Wait a moment for a pipe; poll, since select refuses file numbers above 1023."""
-    poll = select.poll()
-    poll.register(stream, select.POLLIN | select.POLLHUP | select.POLLERR)
-    return bool(poll.poll(POLL_SECONDS * 1000))
+class _Output:
+    """A large output, read into the place that its reader names."""
+
+    def __init__(self, stream: IO[bytes], reader: Reader) -> None:
+        self.stream, self.reader = stream, reader
+        self.number, self.open = stream.fileno(), True
+        os.set_blocking(self.number, False)
+
+    def take(self) -> None:
+        """Take a piece of what is there; none means that the program has closed its end."""
+        place = self.reader.room()
+        size = self.stream.readinto(place)  # type: ignore[attr-defined]
+        self.open = size != 0
+        if size:
+            self.reader.feed(place[:size])
 
 
-@dataclass
 class _Lines:
     """A stream of text, cut into lines of bounded length; the last ones are kept."""
 
-    stream: IO[bytes]
-    on_line: OnLine | None
-    open: bool = True
-    rest: bytes = b""
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    def __init__(self, stream: IO[bytes], on_line: OnLine | None) -> None:
+        self.stream, self.on_line = stream, on_line
+        self.number, self.open = stream.fileno(), True
+        os.set_blocking(self.number, False)
+        self.rest = b""
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def drain(self) -> None:
-        """Take what is there, without waiting."""
+    def take(self) -> None:
+        """Take all that is there, without waiting."""
         while self.open:
             piece = self.stream.read(TEXT_BYTES)
             if piece is None:
@@ -230,6 +262,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+    if process.stderr is not None:
+        process.stderr.close()

@@ -27,21 +27,33 @@ USUAL_RATE = 25.0
 Ticks = NDArray[np.int64]
 
 
-def decode(path: Path, start: float | None, end: float | None, settings: Settings) -> Frames:
-    """Return the kept frames of ``start <= time < end`` (seconds from the video's first frame).
+def open_stretch(
+    path: Path, start: float | None, end: float | None, settings: Settings
+) -> "Stretch":
+    """Return a clip as its container has it: ``start <= time < end`` from the first frame.
 
     Raises:
-        RowFailure: ``unreadable`` when no frame can be decoded, ``timeout``.
+        RowFailure: ``unreadable``.
     """
-    deadline = time.monotonic() + settings.timeout
     try:
         facts = probe.facts(path)
     except probe.ProbeError as error:
         sentence = decoder.complaint(path, settings)
         raise RowFailure("unreadable", sentence or str(error)) from None
     check_pixels(facts.width, facts.height, settings.max_pixels)
-    stretch = Stretch(path, facts, settings, start or 0.0, end)
-    decoded = _decode(stretch, deadline)
+    return Stretch(path, facts, settings, start or 0.0, end)
+
+
+def decode(stretch: "Stretch", first: Decoded | None = None) -> Frames:
+    """Return the kept frames of a clip, from its ``planned`` run of ffmpeg if there was one.
+
+    Raises:
+        RowFailure: ``unreadable`` when no frame can be decoded, ``timeout``.
+    """
+    deadline = time.monotonic() + stretch.settings.timeout
+    if first is None:
+        [first] = decoder.decode([stretch.planned], stretch.settings.timeout)
+    decoded = _settled(stretch, first, deadline)
     if not decoded.images:
         raise RowFailure("unreadable", _nothing(stretch, decoded))
     return _frames(stretch, decoded)
@@ -100,6 +112,21 @@ class Stretch:
         length = None if self.end is None else self.end - self.start
         return sampling.choose(times, self.settings.rate, self.settings.maximum, length)
 
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """Return which of the expected frames are kept."""
+        return self.choose(self.expected.tolist())
+
+    @cached_property
+    def planned(self) -> Request:
+        """Return what ffmpeg is asked for as long as it finds what the container promises."""
+        seek = self.keyframe()
+        if len(self.chosen) == len(self.expected):
+            return self.request(seek=seek)
+        if len(self.chosen) <= MAX_SELECTED:
+            return self.request(selected=self.expected[self.chosen], seek=seek)
+        return self.request(wanted=self.chosen, seek=seek)
+
     def keyframe(self) -> float | None:
         """Return where to start reading, in container seconds; None: at the beginning."""
         if self.low is None:
@@ -134,41 +161,25 @@ class Stretch:
         return self.origin + math.ceil(exact / self.facts.time_base)
 
 
-def _decode(stretch: Stretch, deadline: float) -> Decoded:
-    """Decode as planned from the container's timestamps; where frames differ, plan anew.
+def _settled(stretch: Stretch, first: Decoded, deadline: float) -> Decoded:
+    """Return the first run where it went as planned; else plan anew, by the times that it saw.
 
-    The second plan takes the times that the first run saw, so that a damaged video gives the same
-    evenly spaced frames on every run.
+    So a damaged video gives the same evenly spaced frames on every run. The second run starts at
+    the beginning of the file.
     """
-    seek = stretch.keyframe()
-    expected = stretch.expected
-    chosen = stretch.choose(expected.tolist())
-    everything = len(chosen) == len(expected)
-    if everything:
-        request = stretch.request(seek=seek)
-    elif len(chosen) <= MAX_SELECTED:
-        request = stretch.request(selected=expected[chosen], seek=seek)
-    else:
-        request = stretch.request(wanted=chosen, seek=seek)
-    decoded = decoder.decode(request, deadline - time.monotonic())
-    as_planned = decoded.times == expected.tolist() and len(decoded.images) == len(chosen)
+    settings, sought = stretch.settings, stretch.planned.seek is not None
+    promised = first.times == stretch.expected.tolist()
     # behind an inexact seek the decoder complains of references that it never saw
-    if as_planned and not (seek is not None and decoded.errors):
-        decoded.ordinals = chosen.tolist()
-        return decoded
-    return _decode_again(stretch, decoded, seek is not None, deadline)
-
-
-def _decode_again(stretch: Stretch, first: Decoded, sought: bool, deadline: float) -> Decoded:
-    """Decode from the beginning of the file, by the times of the frames that really come."""
-    limited = stretch.settings.rate is not None or stretch.settings.maximum is not None
-    if not limited and not sought:
+    if promised and len(first.images) == len(stretch.chosen) and not (sought and first.errors):
+        first.ordinals = stretch.chosen.tolist()
+        return first
+    if settings.rate is None and settings.maximum is None and not sought:
         return first
     if sought:
-        nothing = np.zeros(0, np.int64)
-        first = decoder.decode(stretch.request(wanted=nothing), deadline - time.monotonic())
-    chosen = stretch.choose(first.times)
-    return decoder.decode(stretch.request(wanted=chosen), deadline - time.monotonic())
+        nothing = stretch.request(wanted=np.zeros(0, np.int64))
+        [first] = decoder.decode([nothing], deadline - time.monotonic())
+    again = stretch.request(wanted=stretch.choose(first.times))
+    return decoder.decode([again], deadline - time.monotonic())[0]
 
 
 def _frames(stretch: Stretch, decoded: Decoded) -> Frames:

@@ -7,10 +7,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from expressway.errors import RowFailure
-from expressway.media.decode import decode
+from expressway.media.decode import Source, decode
 from expressway.media.frames import Frames, Settings
 from expressway.media.subprocesses import ffmpeg_binary
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
+from expressway.media.together import MOST
+from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failed
 from expressway.store import blobs, frame_list
 
 # The runner stops a hanging row by killing its worker; the decoder must be stopped before that.
@@ -92,23 +93,27 @@ def open_stage(config: FramesConfig, runtime: Runtime) -> RowFunction:
     )
 
     def compute(rows: Sequence[Row]) -> list[Outcome]:
-        return [_outcome(row, settings, config.damaged) for row in rows]
+        clips = [(row.source, row.clip) for row in rows]
+        sources = [Source(path, clip.kind, clip.start, clip.end) for path, clip in clips]
+        return [_outcome(found, config.damaged) for found in decode(sources, settings)]
 
     return compute
 
 
-def _outcome(row: Row, settings: Settings, damaged: str) -> Outcome:
-    frames = decode(row.source, row.clip.kind, row.clip.start, row.clip.end, settings)
-    outcome = _columns(frames)
-    if frames.damage is None:
+def _outcome(found: Frames | RowFailure, damaged: str) -> Outcome:
+    if isinstance(found, RowFailure):
+        return failed(found)
+    outcome = _columns(found)
+    if found.damage is None:
         return outcome
     if damaged == "drop":
-        raise RowFailure("unreadable", f"{frames.damage} (dropped: damaged is set to drop)")
+        message = f"{found.damage} (dropped: damaged is set to drop)"
+        return failed(RowFailure("unreadable", message))
     return {
         **outcome,
         "status": "degraded",
         "error_type": "Damaged",
-        "error_message": frames.damage,
+        "error_message": found.damage,
     }
 
 
@@ -136,6 +141,7 @@ STAGE = Stage(
     schema=schema,
     open=open_stage,
     parallel="processes",
+    rows=MOST,
     images=True,
     packages=("av", "ffmpeg-python", "imageio-ffmpeg", "opencv-python", "pillow"),
 )

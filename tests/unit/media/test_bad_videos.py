@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoding import decode
 
 from expressway.errors import RowFailure, SystemicError
-from expressway.media.decode import decode
 from expressway.media.frames import Frames, Settings
 from expressway.media.subprocesses import ffmpeg_binary
 
@@ -218,5 +218,7 @@ def test_a_killed_decoder_is_told(make_video: MakeVideo, own_ffmpeg) -> None:
 
 def test_a_decoder_that_talks_nonsense(make_video: MakeVideo, own_ffmpeg) -> None:
     path = make_video(count=3)
-    own_ffmpeg("yes nonsense")
+    own_ffmpeg(
+        "for word; do case $word in pipe:*) yes nonsense > /dev/fd/${word#pipe:} ;; esac; done"
+    )
     assert refused(path) == "ffmpeg did not answer with pictures"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoding import decode
 from PIL import Image
 
 from expressway.errors import RowFailure
-from expressway.media.decode import decode
 from expressway.media.frames import Settings
 from expressway.media.images import listed, natural
 

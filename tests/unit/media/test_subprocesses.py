@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -10,7 +11,7 @@ import pytest
 
 from expressway.errors import RowFailure, SystemicError
 from expressway.media import subprocesses
-from expressway.media.subprocesses import check_ffmpeg, ffmpeg_binary, run
+from expressway.media.subprocesses import Command, check_ffmpeg, ffmpeg_binary, run
 
 LONG = 60.0
 
@@ -19,12 +20,41 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_output_and_lines_arrive_in_order() -> None:
+def writing(code: str) -> Command:
+    """A program that has its outputs and notes as lists of open files."""
+
+    def command(outputs: Sequence[int], notes: Sequence[int]) -> list[str]:
+        opened = f"outputs, notes = ([open(n, 'w') for n in l] for l in ({outputs}, {notes}))\n"
+        return python(opened + code)
+
+    return command
+
+
+class Kept:
+    """Takes an output in pieces of no more than a kilobyte."""
+
+    def __init__(self) -> None:
+        self.all = bytearray()
+        self.place = bytearray(1000)
+
+    def room(self) -> memoryview:
+        return memoryview(self.place)
+
+    def feed(self, piece: memoryview) -> None:
+        self.all.extend(piece)
+
+
+def test_outputs_and_lines_arrive_in_order_and_apart() -> None:
     lines: list[str] = []
-    pieces = bytearray()
-    code = "import sys; sys.stdout.write('abc' * 500000); sys.stderr.write('one\\ntwo\\rthree')"
-    finished = run(python(code), LONG, lines.append, lambda piece: pieces.extend(piece))
-    assert bytes(pieces) == b"abc" * 500_000
+    large, small = Kept(), Kept()
+    code = (
+        "import sys\n"
+        "outputs[1].write('x'); outputs[0].write('abc' * 500000); outputs[1].write('y')\n"
+        "sys.stderr.write('one\\ntwo\\rthree')"
+    )
+    finished = run(writing(code), LONG, lines.append, [large, small])
+    assert bytes(large.all) == b"abc" * 500_000
+    assert bytes(small.all) == b"xy"
     assert lines == ["one", "two", "three"]
     assert (finished.code, finished.tail) == (0, ("one", "two", "three"))
 
@@ -83,13 +113,17 @@ def test_timeout_kills_the_whole_group(tmp_path: Path, closing: str) -> None:
 
 def test_an_error_of_the_reader_ends_the_program(tmp_path: Path) -> None:
     note = tmp_path / "program.pid"
-    code = f"import os; open({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True: print('x')"
+    code = (
+        f"import os; open({str(note)!r}, 'w').write(str(os.getpid()))\n"
+        "while True: outputs[0].write('x')"
+    )
 
-    def refuse(piece: memoryview) -> None:
-        raise RowFailure("unreadable", "enough")
+    class Refusing(Kept):
+        def feed(self, piece: memoryview) -> None:
+            raise RowFailure("unreadable", "enough")
 
     with pytest.raises(RowFailure, match="enough"):
-        run(python(code), LONG, on_output=refuse)
+        run(writing(code), LONG, outputs=[Refusing()])
     assert not is_running(int(note.read_text()))
 
 
@@ -127,19 +161,19 @@ def test_a_broken_ffmpeg_is_a_fault_of_the_machine(
         check_ffmpeg()
 
 
-def test_notes_come_by_a_pipe_of_their_own() -> None:
+def test_notes_come_by_pipes_of_their_own() -> None:
     said: list[str] = []
-    noted: list[str] = []
+    noted: tuple[list[str], list[str]] = ([], [])
     code = (
         "import sys\n"
         "for number in range(20000):\n"
-        f"    print(number, file=sys.stderr)\n"
-        f"with open({subprocesses.NOTES!r}, 'w') as notes:\n"
-        "    for number in range(20000): print(number, file=notes)"
+        "    print(number, file=sys.stderr)\n"
+        "    print(number, file=notes[number % 2])"
     )
-    finished = run(python(code), LONG, said.append, on_note=noted.append)
+    finished = run(writing(code), LONG, said.append, notes=[one.append for one in noted])
     assert finished.code == 0
-    assert said == noted == [str(number) for number in range(20_000)]
+    assert said == [str(number) for number in range(20_000)]
+    assert [noted[number % 2][number // 2] for number in range(20_000)] == said
 
 
 def test_a_process_with_many_open_files_still_reads() -> None:
@@ -148,9 +182,9 @@ def test_a_process_with_many_open_files_still_reads() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2048)), hard))
     opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
-        pieces = bytearray()
-        run(python("print('here')"), LONG, on_output=lambda piece: pieces.extend(piece))
-        assert bytes(pieces) == b"here\n"
+        kept = Kept()
+        run(writing("outputs[0].write('here')"), LONG, outputs=[kept])
+        assert bytes(kept.all) == b"here"
     finally:
         for number in opened:
             os.close(number)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoding import decode
 from PIL import Image
 
 from expressway.errors import RowFailure
 from expressway.media import video
-from expressway.media.decode import decode
 from expressway.media.frames import Settings
 
 from .conftest import MakeVideo, ffmpeg, lay_on_its_side, pixels, shown

@@ -1,0 +1,146 @@
+"""Videos that share a run of ffmpeg come as if each had one of its own."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from decoding import decode as decode_alone
+
+from expressway.errors import RowFailure
+from expressway.media import decoder, together
+from expressway.media.decode import Source, decode
+from expressway.media.frames import Frames, Settings
+from expressway.media.subprocesses import ffmpeg_binary
+
+from .conftest import MakeVideo, ffmpeg, lay_on_its_side
+
+
+def alone(source: Source, settings: Settings) -> Frames | RowFailure:
+    try:
+        return decode_alone(source.path, source.kind, source.start, source.end, settings)
+    except RowFailure as error:
+        return error
+
+
+def facts(found: Frames | RowFailure) -> dict[str, object]:
+    if isinstance(found, RowFailure):
+        return {"status": found.status, "message": str(found)}
+    values = asdict(found)
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many clips each run of ffmpeg took."""
+    counted: list[int] = []
+    run = decoder.decode
+
+    def noted(requests, timeout):
+        counted.append(len(requests))
+        return run(requests, timeout)
+
+    monkeypatch.setattr(decoder, "decode", noted)
+    return counted
+
+
+@pytest.fixture
+def sources(make_video: MakeVideo, tmp_path: Path) -> list[Source]:
+    """Sound videos of several sizes, rates, lengths and containers; parts, one on its side."""
+    moving = tmp_path / "moving.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=30:duration=3", "-g", 15, moving)
+    return [
+        Source(make_video("a.mp4", count=50)),
+        Source(make_video("b.mkv", count=1, size=(33, 17), codec=("-c:v", "ffv1"))),
+        Source(lay_on_its_side(make_video("c.mp4", count=12, size=(96, 48)))),
+        Source(moving, start=1.2, end=2.1),
+        Source(make_video("d.mp4", "-output_ts_offset", 7, count=30, rate=10)),
+        Source(make_video("e 'quoted' [x];%d.mp4", count=9)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(), Settings(maximum=4), Settings(rate=5), Settings(maximum=2, quality=100)],
+)
+def test_bytes_are_those_of_a_run_for_each(
+    sources: list[Source], runs: list[int], settings: Settings
+) -> None:
+    found = decode(sources, settings)
+    assert runs == [len(sources)]
+    assert [facts(one) for one in found] == [facts(alone(source, settings)) for source in sources]
+    assert [one.rotation for one in found] == [0, 0, 270, 0, 0, 0]
+    assert not any(one.damage for one in found)
+
+
+def test_a_damaged_video_costs_its_company_nothing(
+    sources: list[Source], runs: list[int], textured_video: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half.mp4"
+    half.write_bytes(textured_video.read_bytes()[: textured_video.stat().st_size // 2])
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    odd = [*sources[:2], Source(half), Source(text), Source(tmp_path / "gone.mp4"), *sources[2:]]
+    settings = Settings(maximum=6)
+    found = decode(odd, settings)
+    assert runs[0] == len(sources) + 1  # text and gone never came to ffmpeg
+    assert [facts(one) for one in found] == [facts(alone(source, settings)) for source in odd]
+    assert found[2].damage.startswith("decoded ")
+    assert [found[place].status for place in (3, 4)] == ["unreadable", "unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome"), [("kill -9 $$", "killed by signal 9"), ("sleep 600", "stopped after 2 s")]
+)
+def test_a_decoder_that_dies_or_hangs_costs_one_row(
+    sources: list[Source],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    outcome: str,
+) -> None:
+    real, folder = ffmpeg_binary(), tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ffmpeg").write_text(
+        f'#!/bin/sh\ncase "$*" in *file:{sources[1].path}*) {what} ;; esac\nexec {real} "$@"\n'
+    )
+    (folder / "ffmpeg").chmod(0o755)
+    expected = [facts(alone(source, Settings())) for source in sources]
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    ffmpeg_binary.cache_clear()
+    found = decode(sources, Settings(timeout=2.0))
+    ffmpeg_binary.cache_clear()
+    assert outcome in str(found[1])
+    assert isinstance(found[1], RowFailure)
+    assert [facts(one) for one in found if one is not found[1]] == expected[:1] + expected[2:]
+
+
+def test_other_kinds_keep_their_places(sources: list[Source], tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=duration=0.2:size=32x32", folder / "%d.png")
+    mixed = [sources[0], Source(folder, "frames"), sources[1], Source(folder / "1.png", "image")]
+    mixed.insert(2, Source(folder, "sound"))
+    found = decode(mixed, Settings())
+    assert [getattr(one, "container", None) for one in found[1:2]] == ["folder"]
+    assert found[2].status == "invalid"
+    assert [facts(one) for one in found] == [facts(alone(source, Settings())) for source in mixed]
+
+
+def test_groups_are_bounded_and_hold_a_file_once(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [make_video(f"{n}.mp4", count=4) for n in range(3)]
+
+    def lengths(sources: list[Source]) -> list[int]:
+        opened = [together.video.open_stretch(s.path, s.start, s.end, Settings()) for s in sources]
+        return [len(group) for group in together.groups(opened)]
+
+    assert lengths([Source(path) for path in paths]) == [3]
+    twice = [Source(paths[0], end=0.1), Source(paths[0], start=0.1), Source(paths[1])]
+    assert lengths(twice) == [1, 2]
+    monkeypatch.setattr(together, "MOST", 2)
+    assert lengths([Source(path) for path in paths]) == [2, 1]
+    monkeypatch.setattr(together, "LOAD", 64 * 48 * together.HELD)
+    assert lengths([Source(path) for path in paths]) == [1, 1, 1]
