@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from expressway.compute import Precision, check_device
-from expressway.errors import ConfigError, SystemicError
+from expressway.errors import ConfigError
+from expressway.pretrained import source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+KIND = "text encoder"
 Pooling = Literal["mean", "first", "pooled"]
 
 
@@ -126,31 +127,18 @@ def _positions(config: Any) -> int:
     return int(found) - offset if found else 1 << 30
 
 
-def _source(model: str) -> dict[str, Any]:
-    """Return where transformers shall look; a folder is never looked up on the network."""
-    return {
-        "pretrained_model_name_or_path": model,
-        "local_files_only": Path(model).is_dir(),
-        "trust_remote_code": False,
-    }
-
-
 def _config(model: str) -> Any:
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(**_source(model))
-    except (OSError, ValueError) as error:
-        raise SystemicError(_unreachable(model, error)) from error
+    with source(KIND, model) as where:
+        return AutoConfig.from_pretrained(**where)
 
 
 def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(**_source(model))
-    except (OSError, ValueError) as error:
-        raise SystemicError(_unreachable(model, error)) from error
+    with source(KIND, model) as where:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -159,7 +147,6 @@ def _tokenizer(model: str) -> Any:
 def _network(model: str, precision: Precision) -> Any:
     """Load only the encoder where a model also has a decoder."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModel, AutoModelForTextEncoding
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
@@ -167,17 +154,7 @@ def _network(model: str, precision: Precision) -> Any:
     encoder_only = type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING
     loader = AutoModelForTextEncoding if encoder_only else AutoModel
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    try:
-        network = loader.from_pretrained(**_source(model), dtype=dtype)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SystemicError(_unreachable(model, error)) from error
+    with source(KIND, model) as where:
+        network = loader.from_pretrained(**where, dtype=dtype)
     has_decoder = getattr(config, "is_encoder_decoder", False) and not encoder_only
     return network.get_encoder() if has_decoder else network
-
-
-def _unreachable(model: str, error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return (
-        f"text encoder {model}: cannot be loaded ({reason}). Give a folder that save_pretrained "
-        "wrote, or a hub id that is in the local cache (HF_HOME) or reachable"
-    )

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from expressway.compute import Chunks, Precision, check_device
-from expressway.errors import ConfigError, SystemicError
+from expressway.errors import ConfigError
 from expressway.preprocessing import Preprocess
+from expressway.pretrained import source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,12 +164,10 @@ class _watching:
 def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
     import torch
     import transformers
-    from safetensors import SafetensorError
 
-    where: dict[str, Any] = {"local_files_only": Path(model).is_dir(), "trust_remote_code": False}
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    try:
-        config = transformers.AutoConfig.from_pretrained(model, **where)
+    with source("teacher", model) as where:
+        config = transformers.AutoConfig.from_pretrained(**where)
         _check_kind(model, config)
         blip2 = config.model_type == "blip-2"
         loader = (
@@ -177,14 +175,8 @@ def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
             if blip2
             else transformers.InstructBlipForConditionalGeneration
         )
-        processor = transformers.AutoProcessor.from_pretrained(model, **where)
-        return loader.from_pretrained(model, dtype=dtype, **where), processor
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SystemicError(
-            f"teacher {model}: cannot be loaded ({reason}). Give a folder that save_pretrained "
-            "wrote, or a hub id that is in the local cache (HF_HOME) or reachable"
-        ) from error
+        processor = transformers.AutoProcessor.from_pretrained(**where)
+        return loader.from_pretrained(**where, dtype=dtype), processor
 
 
 def _check_kind(model: str, config: Any) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from expressway.compute import Chunks, Precision, check_device
 from expressway.config import nearest
-from expressway.errors import ConfigError, SystemicError
+from expressway.errors import ConfigError
 from expressway.faces.parsing import CLASSES, INDEX, Mask, Portrait, frames_of
 from expressway.faces.pictures import decode
+from expressway.pretrained import source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,24 +144,12 @@ def _plain(label: str) -> str:
 
 def _loaded(model: str, precision: Precision) -> tuple[Any, Any]:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-    local = Path(model).is_dir()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    try:
-        processor = AutoImageProcessor.from_pretrained(
-            model, local_files_only=local, trust_remote_code=False
-        )
-        network = AutoModelForSemanticSegmentation.from_pretrained(
-            model, local_files_only=local, trust_remote_code=False, dtype=dtype
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SystemicError(
-            f"parsing model {model}: cannot be loaded ({reason}). Give a folder that "
-            "save_pretrained wrote, or a hub id that is in the local cache (HF_HOME) or reachable"
-        ) from error
+    with source("parsing model", model) as where:
+        processor = AutoImageProcessor.from_pretrained(**where)
+        network = AutoModelForSemanticSegmentation.from_pretrained(**where, dtype=dtype)
     if getattr(processor, "do_center_crop", False) or getattr(processor, "do_pad", False):
         raise ConfigError(
             f"parsing model {model}: its image processor cuts or pads images, so that its label "

@@ -7,7 +7,6 @@ run, and decoding is greedy, so that the same crops give the same caption.
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +15,9 @@ from pydantic import Field
 
 from expressway.compute import Chunks, check_device, precision_for
 from expressway.config import StrictModel
-from expressway.errors import RowFailure, SystemicError
+from expressway.errors import RowFailure
 from expressway.language.captioners.base import Description, Pictures, Question
+from expressway.pretrained import source
 
 VIDEO_TEMPLATE = "USER: {media}\n{prompt} ASSISTANT:"
 
@@ -144,26 +144,14 @@ class TransformersCaptioner:
 
 def _load(options: TransformersOptions, device: str) -> tuple[Any, Any]:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    where: dict[str, Any] = {
-        "pretrained_model_name_or_path": options.model,
-        "revision": options.revision,
-        "local_files_only": Path(options.model).is_dir(),
-        "trust_remote_code": False,
-    }
     precision = precision_for(options.precision, device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    try:
+    with source("captioner", options.model) as where:
+        where["revision"] = options.revision
         processor = AutoProcessor.from_pretrained(**where)
         network: Any = AutoModelForImageTextToText.from_pretrained(**where, dtype=dtype)
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SystemicError(
-            f"captioner {options.model}: cannot be loaded ({reason}). Give a folder that "
-            "save_pretrained wrote, or a hub id that is in the local cache (HF_HOME) or reachable"
-        ) from error
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
