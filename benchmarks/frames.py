@@ -1,9 +1,10 @@
 """The frames stage against bare ffmpeg: clips per second on the same cores, as ratios.
 
 Bare is ``ffmpeg -i CLIP -f null -``, one process per clip: it decodes and throws away. The stage
-runs as in a job, through the stage runner: probe, decode, choose, encode as JPEG, write a shard;
-starting its worker, once a shard, is part of the time. The server that forks the workers is started
-before the clock; what it costs a job (its imports) is printed by itself.
+runs as in a job, through the stage runner: probe, decode (several short clips in one ffmpeg),
+choose, encode as JPEG, write a shard; starting its worker, once a shard, is part of the time. The
+server that forks the workers is started before the clock; what it costs a job (its imports) is
+printed by itself.
 Repeats of both are interleaved, so that what else the machine does hits both.
 
     python benchmarks/frames.py [--clips 128] [--repeats 3]
@@ -28,7 +29,7 @@ from expressway.stage import Job, run
 from expressway.stages.frames import STAGE, FramesConfig
 from expressway.store import read_table
 
-FILES = 6
+FILES = 16
 SIZES = ("640x480", "224x224")
 SECONDS = (1.6, 5.0)
 RATE = 25
