@@ -28,7 +28,7 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, 
 MESSAGE_LIMIT = 2000
 # Smaller calls keep all workers busy to the end; larger ones make what a call costs rarer.
 CALLS_A_WORKER = 8
-CALL_BYTES = 4 << 20
+CALL_BYTES = 2 << 20
 # Final answers; a timeout or a lost connection is asked again.
 JOURNALLED = USABLE | {"refused", "invalid"}
 
@@ -254,7 +254,7 @@ def _size(path: Path) -> int:
     """Return the bytes of a file; of anything else, as much as fills a call."""
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return CALL_BYTES
     return state.st_size if stat.S_ISREG(state.st_mode) else CALL_BYTES
 
@@ -276,6 +276,7 @@ class _Worker:
         self.reader = RowReader(job)
         self.open = partial(job.stage.open, job.config, job.runtime)
         self.function: RowFunction | None = None
+        self.stage = job.stage
 
     def __call__(self, indices: Sequence[int]) -> list[Outcome]:
         """Return the outcomes of some rows; the stage is opened for the first that needs it."""
@@ -283,7 +284,9 @@ class _Worker:
         if not any(isinstance(row, Row) for row in rows):
             return [row for row in rows if not isinstance(row, Row)]
         self.function = self.function or self.open()
-        return _through(self.function, rows)
+        # rows may come in larger calls, for a stage above that runs inside the job
+        most = self.stage.rows if self.stage.parallel == "processes" else len(rows)
+        return _through(self.function, rows, most)
 
 
 class RowReader:
@@ -292,18 +295,19 @@ class RowReader:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.readers: dict[str, ShardReader] = {}
-        self.functions: dict[str, RowFunction] = {}
+        self.functions: dict[str, tuple[RowFunction, int]] = {}
         for name, source in job.inputs.items():
             if source.path is not None:
                 self.readers[name] = _matching_reader(source.path, job)
             elif source.stage is not None:
-                self.functions[name] = source.stage.open(source.config, job.runtime)
+                function = source.stage.open(source.config, job.runtime)
+                self.functions[name] = function, source.stage.rows
 
     def read(self, indices: Sequence[int]) -> list[Row | Outcome]:
         """Return the rows to compute, and the outcomes of rows that cannot be computed."""
         rows = [self._stored(index) for index in indices]
-        for name, function in self.functions.items():
-            above = _through(function, rows)
+        for name, (function, most) in self.functions.items():
+            above = _through(function, rows, most)
             rows = [_joined(row, name, outcome) for row, outcome in zip(rows, above, strict=True)]
         return rows
 
@@ -320,9 +324,11 @@ class RowReader:
         return Row(clip, source, {name: reader.row(index) for name, reader in self.readers.items()})
 
 
-def _through(function: RowFunction, rows: Sequence[Row | Outcome]) -> list[Outcome]:
-    """Compute the rows; outcomes stay."""
-    computed = iter(call(function, [row for row in rows if isinstance(row, Row)]))
+def _through(function: RowFunction, rows: Sequence[Row | Outcome], most: int) -> list[Outcome]:
+    """Compute the rows, at most so many a call; outcomes stay."""
+    wanted = [row for row in rows if isinstance(row, Row)]
+    pieces = (wanted[start : start + most] for start in range(0, len(wanted), most))
+    computed = (outcome for piece in pieces for outcome in call(function, piece))
     return [next(computed) if isinstance(row, Row) else row for row in rows]
 
 

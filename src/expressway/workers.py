@@ -39,7 +39,7 @@ def compute(
         open_work: called once in each worker; what it returns answers the calls.
         calls: indices that are asked for together.
         workers: number of processes.
-        timeout: seconds for one index; one more of these stands for a call of several.
+        timeout: seconds for one index; a call of n > 1 gets n + 1 times as many.
         modules: what every worker needs. The server that forks the workers imports it once; it runs
             no other code and has no threads of ours, so that a fork at any moment is safe. Only the
             first use in a process decides.
@@ -107,8 +107,8 @@ class _Asked:
             failure = WorkerStopped("timeout", f"took longer than {self.timeout} s and was stopped")
         if len(call) == 1:
             return [failure]
-        singles = [[index] for index in call]
-        return [one for each in singles for one in self._answers(each, self._scheduled(each))]
+        again = [([index], self._scheduled([index])) for index in call]
+        return [one for each in again for one in self._answers(*each)]
 
 
 def _schedule_as_batch() -> None:

@@ -62,7 +62,7 @@ def open_counting(config, runtime):
 
 
 def open_company(config, runtime):
-    return lambda rows: [{"text": f"one of {len(rows)}"} for _ in rows]
+    return lambda rows: [{"text": f"{value(row)}, one of {len(rows)}"} for row in rows]
 
 
 JOURNAL = Stage("captions", SampleConfig, schema, open_counting, "batches", journal=True)

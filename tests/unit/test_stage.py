@@ -113,11 +113,12 @@ def test_calls_hold_small_files_and_leave_work_for_every_worker(tmp_path):
 def test_a_stage_inside_the_job_gets_its_rows_together(tmp_path):
     ids = [f"ok-{i}" for i in range(64)]
     small_files(tmp_path, ids)
-    counting = replace(together(8), open=sample_stage.open_company)
-    inline = {"frames": Source(stage=counting, config=sample_stage.SampleConfig())}
-    run(job(tmp_path, sample_stage.PROCESSES, ids, cores=1, inputs=inline, name="faces"))
+    above, below = (replace(together(n), open=sample_stage.open_company) for n in (8, 1))
+    inline = {"frames": Source(stage=above, config=sample_stage.SampleConfig())}
+    run(job(tmp_path, below, ids, cores=1, inputs=inline, name="faces"))
     reader = ShardReader(tmp_path / "faces.parquet")
-    assert [reader.row(n)["text"] for n in range(64)] == [f"{i} one of 8" for i in ids]
+    texts = [f"{i}.mp4, one of 8, one of 1" for i in ids]
+    assert [reader.row(number)["text"] for number in range(64)] == texts
 
 
 def test_a_bad_clip_in_a_batch_costs_one_row(tmp_path):

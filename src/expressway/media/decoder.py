@@ -19,7 +19,7 @@ from expressway.media.subprocesses import check_ffmpeg, ffmpeg_binary, run
 GLOBAL_OPTIONS = (
     *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info"),
     # our filters have nothing to share among threads; by default each graph starts one per core
-    *("-filter_complex_threads", "1"),
+    *("-filter_threads", "1"),
 )
 SHOWN = re.compile(r"frame:\d+ +pts:(-?\d+|NOPTS) ")
 DESCRIBED = re.compile(r"\[info\] (Input|Output) #(\d+), ")
@@ -94,10 +94,12 @@ def decode(requests: Sequence[Request], timeout: float) -> list[Decoded]:
         [_Pictures(*pair) for pair in zip(decoded, requests, strict=True)],
         [partial(_note_time, one.times) for one in decoded],
     )
-    if finished.code < 0:
-        listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
     if finished.code and not any(one.times or one.errors for one in decoded):
         check_ffmpeg()
+    if finished.code < 0:
+        listener.read(f"[fatal] ffmpeg was killed by signal {-finished.code}")
+    elif finished.code and len(requests) > 1:
+        listener.read(f"[fatal] ffmpeg ended with exit code {finished.code}")
     return decoded
 
 
@@ -122,24 +124,28 @@ def _node(request: Request, pictures: int, notes: int) -> Any:
     options = _input_options(request.settings)
     if request.seek is not None:
         options |= {"ss": f"{request.seek:.6f}", "noaccurate_seek": None}
-    node = ffmpeg.input(f"file:{request.path}", **options)[str(request.stream)]
-    bounds = {"start_pts": request.low, "end_pts": request.high}
-    bounds = {name: value for name, value in bounds.items() if value is not None}
-    if bounds:
-        node = node.filter("trim", **bounds)
-    # the times of all frames, kept or not; frames are only noted when they carry some metadata
-    node = node.filter("metadata", "add", key="seen", value=1)
-    node = node.filter("metadata", "print", file=f"/dev/fd/{notes}")
-    if request.selected is not None:
-        node = node.filter("select", "+".join(f"eq(pts,{tick})" for tick in request.selected))
-    return node.output(
+    stream = ffmpeg.input(f"file:{request.path}", **options)[str(request.stream)]
+    return stream.output(
         f"pipe:{pictures}",
+        # a graph for each clip: ffmpeg builds one anew when a video changes its size
+        vf=_filters(request, notes),
         format="image2pipe",
         vcodec="targa",
         rle=0,
         pix_fmt="bgr24",
         fps_mode="passthrough",
     )
+
+
+def _filters(request: Request, notes: int) -> str:
+    """Return the filters of a clip; they hold numbers only, nothing that wants escaping."""
+    bounds = {"start_pts": request.low, "end_pts": request.high}
+    found = [f"trim={name}={value}" for name, value in bounds.items() if value is not None]
+    # the times of all frames, kept or not; frames are only noted when they carry some metadata
+    found += ["metadata=add:key=seen:value=1", f"metadata=print:file=/dev/fd/{notes}"]
+    if request.selected is not None:
+        found.append(f"select='{'+'.join(f'eq(pts,{tick})' for tick in request.selected)}'")
+    return ",".join(found)
 
 
 def complaint(path: Path, settings: Settings) -> str:

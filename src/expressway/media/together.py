@@ -17,6 +17,8 @@ MOST = 8
 LOAD = 400_000_000
 # A decoder also holds pictures: a large one weighs more than its few frames.
 HELD = 50
+# Falling back is always right, so what hangs may as well be left early.
+SECONDS = 60.0
 
 
 def decode(stretches: Sequence[Stretch]) -> list[Frames | RowFailure]:
@@ -37,8 +39,8 @@ def groups(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
 
 def _fits(group: Sequence[Stretch]) -> bool:
     load = sum(one.facts.width * one.facts.height * max(len(one.expected), HELD) for one in group)
-    alone = len({one.path for one in group}) < len(group)
-    return len(group) <= MOST and load <= LOAD and not alone
+    repeated = len({one.path for one in group}) < len(group)
+    return len(group) <= MOST and load <= LOAD and not repeated
 
 
 def _decode(group: Sequence[Stretch]) -> list[Frames | RowFailure]:
@@ -55,7 +57,8 @@ def _first_runs(group: Sequence[Stretch]) -> Sequence[Decoded | None]:
     """Return a run for all; None for each where it failed, since it does not tell through whom."""
     if len(group) > 1:
         with suppress(RowFailure):
-            runs = decoder.decode([one.planned for one in group], group[0].settings.timeout)
+            timeout = min(SECONDS, group[0].settings.timeout)
+            runs = decoder.decode([one.planned for one in group], timeout)
             if not any(run.errors for run in runs):
                 return runs
     return [None] * len(group)

@@ -1,9 +1,12 @@
 """Videos that share a run of ffmpeg come as if each had one of its own."""
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from decoding import decode as decode_alone
@@ -14,7 +17,7 @@ from expressway.media.decode import Source, decode
 from expressway.media.frames import Frames, Settings
 from expressway.media.subprocesses import ffmpeg_binary
 
-from .conftest import MakeVideo, ffmpeg, lay_on_its_side
+from .conftest import H264, MakeVideo, ffmpeg, lay_on_its_side
 
 
 def alone(source: Source, settings: Settings) -> Frames | RowFailure:
@@ -29,6 +32,21 @@ def facts(found: Frames | RowFailure) -> dict[str, object]:
         return {"status": found.status, "message": str(found)}
     values = asdict(found)
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+
+
+@pytest.fixture(autouse=True, params=["on the PATH", "carried"])
+def each_ffmpeg(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Newer ones run their inputs, filters and outputs in threads of their own."""
+    if request.param == "carried":
+        folder = tmp_path / "carried"
+        folder.mkdir()
+        (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    ffmpeg_binary.cache_clear()
+    yield
+    ffmpeg_binary.cache_clear()
 
 
 @pytest.fixture
@@ -90,30 +108,70 @@ def test_a_damaged_video_costs_its_company_nothing(
     assert [found[place].status for place in (3, 4)] == ["unreadable", "unreadable"]
 
 
+@pytest.fixture
+def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Return a function that puts shell lines before the real ffmpeg ("$real")."""
+    real, folder = ffmpeg_binary(), tmp_path / "bin"
+    folder.mkdir()
+
+    def wrap(lines: str) -> None:
+        program = folder / "ffmpeg"
+        program.write_text(f'#!/bin/sh\nreal={real}\n{lines}\nexec $real "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+        ffmpeg_binary.cache_clear()
+
+    yield wrap
+    ffmpeg_binary.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("what", "outcome"), [("kill -9 $$", "killed by signal 9"), ("sleep 600", "stopped after 2 s")]
 )
 def test_a_decoder_that_dies_or_hangs_costs_one_row(
-    sources: list[Source],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    what: str,
-    outcome: str,
+    sources: list[Source], wrapped: Callable[[str], None], what: str, outcome: str
 ) -> None:
-    real, folder = ffmpeg_binary(), tmp_path / "bin"
-    folder.mkdir()
-    (folder / "ffmpeg").write_text(
-        f'#!/bin/sh\ncase "$*" in *file:{sources[1].path}*) {what} ;; esac\nexec {real} "$@"\n'
-    )
-    (folder / "ffmpeg").chmod(0o755)
     expected = [facts(alone(source, Settings())) for source in sources]
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    ffmpeg_binary.cache_clear()
+    wrapped(f'case "$*" in *file:{sources[1].path}*) {what} ;; esac')
     found = decode(sources, Settings(timeout=2.0))
-    ffmpeg_binary.cache_clear()
     assert outcome in str(found[1])
     assert isinstance(found[1], RowFailure)
     assert [facts(one) for one in found if one is not found[1]] == expected[:1] + expected[2:]
+
+
+def test_a_run_that_was_told_to_end_is_not_believed(
+    textured_video: Path, tmp_path: Path, wrapped: Callable[[str], None], runs: list[int]
+) -> None:
+    sources = [Source(Path(shutil.copy(textured_video, tmp_path / f"{n}.mp4"))) for n in range(3)]
+    expected = [facts(alone(source, Settings())) for source in sources]
+    wrapped(
+        'case "$*" in *file:*file:*) '
+        '"$real" -nostdin -f lavfi -re -i testsrc -f null - 2>/dev/null & sleep 0.3; kill $!; '
+        "wait $!; exit $? ;; esac"
+    )
+    runs.clear()
+    assert [facts(one) for one in decode(sources, Settings())] == expected
+    assert runs == [3, 1, 1, 1]
+
+
+def test_a_video_that_changes_its_size_disturbs_no_other(
+    make_video: MakeVideo, tmp_path: Path, runs: list[int]
+) -> None:
+    parts = []
+    for number, size in enumerate(["160x120", "320x240", "64x64"]):
+        parts.append(tmp_path / f"{number}.ts")
+        source = f"testsrc2=size={size}:rate=25:duration=0.4"
+        ffmpeg("-f", "lavfi", "-i", source, *H264, "-output_ts_offset", number, parts[-1])
+    changing = tmp_path / "changing.ts"
+    changing.write_bytes(b"".join(part.read_bytes() for part in parts))
+    sources = [
+        Source(make_video("a.mp4", count=50), start=0.4, end=1.2),
+        Source(changing),
+        Source(make_video("b.mp4", count=50), end=0.4),
+    ]
+    found = decode(sources, Settings())
+    assert runs == [3]
+    assert [facts(one) for one in found] == [facts(alone(source, Settings())) for source in sources]
 
 
 def test_other_kinds_keep_their_places(sources: list[Source], tmp_path: Path) -> None:
