@@ -231,10 +231,7 @@ def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
 
 
 def _calls(job: Job, indices: Sequence[int], workers: int) -> list[list[int]]:
-    """Cut rows into calls of a worker: in order, so many that no worker idles at the end.
-
-    What a call reads is bounded, since its outcomes travel and wait together.
-    """
+    """Cut rows into calls: so many that no worker idles, each of files that are small together."""
     stages = (job.stage, *(source.stage for source in job.inputs.values()))
     most = max(stage.rows for stage in stages if stage is not None)
     most = min(most, max(1, len(indices) // (CALLS_A_WORKER * workers)))
@@ -273,19 +270,18 @@ class _Worker:
     """A stage opened once, and its inputs."""
 
     def __init__(self, job: Job) -> None:
-        self.reader = RowReader(job)
-        self.open = partial(job.stage.open, job.config, job.runtime)
+        self.job, self.reader = job, RowReader(job)
         self.function: RowFunction | None = None
-        self.stage = job.stage
 
     def __call__(self, indices: Sequence[int]) -> list[Outcome]:
         """Return the outcomes of some rows; the stage is opened for the first that needs it."""
         rows = self.reader.read(indices)
         if not any(isinstance(row, Row) for row in rows):
             return [row for row in rows if not isinstance(row, Row)]
-        self.function = self.function or self.open()
+        stage = self.job.stage
+        self.function = self.function or stage.open(self.job.config, self.job.runtime)
         # rows may come in larger calls, for a stage above that runs inside the job
-        most = self.stage.rows if self.stage.parallel == "processes" else len(rows)
+        most = stage.rows if stage.parallel == "processes" else len(rows)
         return _through(self.function, rows, most)
 
 
