@@ -90,8 +90,7 @@ class Stage:
         open: loads what is needed once and returns the batched row function.
         parallel: ``processes``: crash-isolated workers; ``batches``: in the main process,
             ``config.batch_size`` rows a call.
-        rows: rows that a worker takes in one call, of small files; more than one where a call
-            costs more than a row.
+        rows: how many of small files a worker takes in one call, where calls cost much.
         images: one clip per row group.
         packages: distributions whose versions the footer records.
         journal: finished rows outlive a killed job (``batches`` only; for rows that cost much).
@@ -208,12 +207,10 @@ def _journalled(job: Job, path: Path, indices: Sequence[int]) -> Iterator[Outcom
 
 def _in_batches(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
     """Yield outcomes in order, several rows a call; only this process holds the model."""
-    if not indices:
-        return
     worker = _Worker(job)
     size = int(getattr(job.config, "batch_size", 1))
     for start in range(0, len(indices), size):
-        yield from worker(indices[start : start + size])
+        yield from worker.outcomes(indices[start : start + size])
 
 
 def _in_processes(job: Job, indices: Sequence[int]) -> Iterator[Outcome]:
@@ -274,10 +271,13 @@ class _Worker:
         self.function: RowFunction | None = None
 
     def __call__(self, indices: Sequence[int]) -> list[Outcome]:
-        """Return the outcomes of some rows; the stage is opened for the first that needs it."""
+        return list(self.outcomes(indices))
+
+    def outcomes(self, indices: Sequence[int]) -> Iterator[Outcome]:
+        """Yield each row's outcome as soon as it is there; open the stage for the first row."""
         rows = self.reader.read(indices)
         if not any(isinstance(row, Row) for row in rows):
-            return [row for row in rows if not isinstance(row, Row)]
+            return iter([row for row in rows if not isinstance(row, Row)])
         stage = self.job.stage
         self.function = self.function or stage.open(self.job.config, self.job.runtime)
         # rows may come in larger calls, for a stage above that runs inside the job
@@ -320,12 +320,13 @@ class RowReader:
         return Row(clip, source, {name: reader.row(index) for name, reader in self.readers.items()})
 
 
-def _through(function: RowFunction, rows: Sequence[Row | Outcome], most: int) -> list[Outcome]:
+def _through(function: RowFunction, rows: Sequence[Row | Outcome], most: int) -> Iterator[Outcome]:
     """Compute the rows, at most so many a call; outcomes stay."""
     wanted = [row for row in rows if isinstance(row, Row)]
     pieces = (wanted[start : start + most] for start in range(0, len(wanted), most))
     computed = (outcome for piece in pieces for outcome in call(function, piece))
-    return [next(computed) if isinstance(row, Row) else row for row in rows]
+    for row in rows:
+        yield next(computed) if isinstance(row, Row) else row
 
 
 def _joined(row: Row | Outcome, name: str, above: Outcome) -> Row | Outcome:

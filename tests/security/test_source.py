@@ -71,11 +71,14 @@ def test_no_module_runs_what_it_reads(path: Path) -> None:
 
 
 def test_mappings_that_loaders_unpack_say_that_remote_code_stays_off() -> None:
-    """The other half of ``from_pretrained(**where)``."""
-    for path in SOURCES:
-        text = path.read_text("utf-8")
-        if re.search(r"from_pretrained\([^)]*\*\*", text):
-            assert re.search(r'"trust_remote_code": False', text), path
+    """The other half of ``from_pretrained(**where)``: the mapping has one origin."""
+    unpacking = re.compile(r"from_pretrained\([^)]*\*\*(\w+)")
+    found = {path: unpacking.findall(path.read_text("utf-8")) for path in SOURCES}
+    assert sum(map(len, found.values())) > 5
+    for path, names in found.items():
+        for name in set(names):
+            assert re.search(rf"with source\(.*\) as {name}:", path.read_text("utf-8")), path
+    assert '"trust_remote_code": False' in (ROOT / "src/expressway/pretrained.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def test_the_loss_that_is_told_is_that_of_the_weights(world, tmp_path) -> None:
         for row in ModelCard.read(train(world, tmp_path, "regression")).history
     ]
     # one evaluation a round, the one at its start, however often the line search asks
-    assert told == sorted(told, reverse=True)
+    # it falls, but for the rounding of fp32 sums once it has settled
+    assert (np.diff(told) <= 1e-6 * np.array(told[:-1])).all()
     spread = [np.var([c.targets[t] for c in world.clips if t in c.targets]) for t in TARGETS]
     # zeros at first: half the mean squares, no less than half the variances
     assert told[0] > 0.9 * sum(spread) / 2 > told[-1]

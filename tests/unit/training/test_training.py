@@ -41,6 +41,18 @@ def dying_at(call: int, method: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(method, "loss", loss)
 
 
+def counted(method: type, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows with each call of the loss of a method."""
+    original, calls = method.loss, []
+
+    def loss(self, batch):
+        calls.append(len(calls))
+        return original(self, batch)
+
+    monkeypatch.setattr(method, "loss", loss)
+    return calls
+
+
 def interrupted(spec, out, state, method, call, **options) -> None:
     with pytest.MonkeyPatch.context() as patch:
         dying_at(call, method, patch)
@@ -54,8 +66,11 @@ def test_a_resumed_run_ends_with_the_same_weights(world, tmp_path, name, protoco
     if name == "emoclip":
         recipe |= {"dropout": 0.2, "warmup_epochs": 2.0, "resample": True}
     spec = world.train_spec(name, protocol, recipe=recipe)
-    training.train(spec, tmp_path / "whole", tmp_path / "state-whole")
-    call = 7 if name == "emoclip" else 30  # two steps an epoch; L-BFGS tries some twenty
+    with pytest.MonkeyPatch.context() as patch:
+        calls = counted(method, patch)
+        training.train(spec, tmp_path / "whole", tmp_path / "state-whole")
+    # two steps an epoch; how often L-BFGS tries differs between processors, at first most often
+    call = 7 if name == "emoclip" else len(calls) - 2
     interrupted(spec, tmp_path / "parts", tmp_path / "state", method, call)
     assert not (tmp_path / "parts/model.json").exists()
     assert list((tmp_path / "state").glob("epoch-*.ckpt"))
