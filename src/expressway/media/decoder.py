@@ -140,7 +140,8 @@ def _node(request: Request, pictures: int, notes: int) -> Any:
 def _filters(request: Request, notes: int) -> str:
     """Return the filters of a clip; they hold numbers only, nothing that wants escaping."""
     bounds = {"start_pts": request.low, "end_pts": request.high}
-    found = [f"trim={name}={value}" for name, value in bounds.items() if value is not None]
+    given = [f"{name}={value}" for name, value in bounds.items() if value is not None]
+    found = [f"trim={':'.join(given)}"] if given else []
     # the times of all frames, kept or not; frames are only noted when they carry some metadata
     found += ["metadata=add:key=seen:value=1", f"metadata=print:file=/dev/fd/{notes}"]
     if request.selected is not None:

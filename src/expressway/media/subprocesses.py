@@ -105,30 +105,34 @@ def run(
     """
     deadline = time.monotonic() + timeout
     with ExitStack() as stack:
-        pipes = [stack.enter_context(_Pipe()) for _ in (*outputs, *notes)]
-        process = _start(command, pipes, len(outputs))
+        said, *pipes = [stack.enter_context(_Pipe()) for _ in (None, *outputs, *notes)]
+        numbers = [pipe.writing.fileno() for pipe in pipes]
+        if callable(command):
+            command = command(numbers[: len(outputs)], numbers[len(outputs) :])
+        process = _start(command, said, pipes)
         stack.callback(_end, process)
-        assert process.stderr is not None
-        errors = _Lines(process.stderr, on_line)
+        errors = _Lines(said.reading, on_line)
         large = [_Output(pipe.reading, to) for pipe, to in zip(pipes, outputs, strict=False)]
         lines = [
             _Lines(pipe.reading, to) for pipe, to in zip(pipes[len(large) :], notes, strict=True)
         ]
+        for output in large:
+            _widen(output.number, PIPE_BYTES // len(large))
         try:
             _pump(large, [errors, *lines], deadline)
             code = process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            raise RowFailure(
-                "timeout", f"{_name(process)} was stopped after {timeout:g} s"
-            ) from None
+            name = Path(command[0]).name
+            raise RowFailure("timeout", f"{name} was stopped after {timeout:g} s") from None
     return Finished(code, errors.finish())
 
 
 class _Pipe:
-    """What a program writes into ``writing`` comes out of ``reading``."""
+    """What a program writes into ``writing`` comes out of ``reading``, which never waits."""
 
     def __init__(self) -> None:
         reading, writing = os.pipe()
+        os.set_blocking(reading, False)
         self.reading = open(reading, "rb", buffering=0)  # noqa: PTH123, SIM115
         self.writing = open(writing, "wb", buffering=0)  # noqa: PTH123, SIM115
 
@@ -140,35 +144,27 @@ class _Pipe:
         self.writing.close()
 
 
-def _start(command: Command, pipes: Sequence[_Pipe], outputs: int) -> "subprocess.Popen[bytes]":
+def _start(
+    command: Sequence[str], said: _Pipe, pipes: Sequence[_Pipe]
+) -> "subprocess.Popen[bytes]":
     """Start the program; from then on nobody else holds the writing ends."""
-    numbers = [pipe.writing.fileno() for pipe in pipes]
-    if callable(command):
-        command = command(numbers[:outputs], numbers[outputs:])
     try:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            bufsize=0,
+            stderr=said.writing,
             start_new_session=True,
-            pass_fds=numbers,
+            pass_fds=[pipe.writing.fileno() for pipe in pipes],
         )
     except OSError as error:
         raise SystemicError(f"{command[0]} cannot be started: {error}") from error
-    for pipe in pipes:
+    for pipe in (said, *pipes):
         pipe.writing.close()
-    for pipe in pipes[:outputs]:
-        _widen(pipe.reading, PIPE_BYTES // outputs)
     return process
 
 
-def _name(process: "subprocess.Popen[bytes]") -> str:
-    return Path(process.args[0]).name  # type: ignore[index, arg-type]
-
-
-def _widen(stream: IO[bytes], size: int) -> None:
+def _widen(number: int, size: int) -> None:
     """Make a pipe large, so that writer and reader take fewer turns; a refusal does no harm.
 
     What all pipes of a user hold is limited, so several share what one alone would have.
@@ -176,7 +172,7 @@ def _widen(stream: IO[bytes], size: int) -> None:
     import fcntl
 
     with suppress(OSError, AttributeError):
-        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, size)
+        fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, size)
 
 
 def _pump(outputs: Sequence["_Output"], texts: Sequence["_Lines"], deadline: float) -> None:
@@ -209,7 +205,6 @@ class _Output:
     def __init__(self, stream: IO[bytes], reader: Reader) -> None:
         self.stream, self.reader = stream, reader
         self.number, self.open = stream.fileno(), True
-        os.set_blocking(self.number, False)
 
     def take(self) -> None:
         """Take a piece of what is there; none means that the program has closed its end."""
@@ -226,7 +221,6 @@ class _Lines:
     def __init__(self, stream: IO[bytes], on_line: OnLine | None) -> None:
         self.stream, self.on_line = stream, on_line
         self.number, self.open = stream.fileno(), True
-        os.set_blocking(self.number, False)
         self.rest = b""
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
 
@@ -257,10 +251,8 @@ class _Lines:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Leave nothing behind: no process of the group, no zombie, no open pipe."""
+    """Leave nothing behind: no process of the group, no zombie."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    if process.stderr is not None:
-        process.stderr.close()

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from expressway.errors import RowFailure
-from expressway.media.decode import Source, decode
+from expressway.media.decode import decode
 from expressway.media.frames import Frames, Settings
 from expressway.media.subprocesses import ffmpeg_binary
 from expressway.media.together import MOST
@@ -94,8 +94,7 @@ def open_stage(config: FramesConfig, runtime: Runtime) -> RowFunction:
 
     def compute(rows: Sequence[Row]) -> list[Outcome]:
         clips = [(row.source, row.clip) for row in rows]
-        sources = [Source(path, clip.kind, clip.start, clip.end) for path, clip in clips]
-        return [_outcome(found, config.damaged) for found in decode(sources, settings)]
+        return [_outcome(found, config.damaged) for found in decode(clips, settings)]
 
     return compute
 

@@ -10,19 +10,24 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from decoding import decode as decode_alone
+from decoding import part
 
 from expressway.errors import RowFailure
+from expressway.manifest import Clip
 from expressway.media import decoder, together
-from expressway.media.decode import Source, decode
+from expressway.media.decode import decode
 from expressway.media.frames import Frames, Settings
 from expressway.media.subprocesses import ffmpeg_binary
 
 from .conftest import H264, MakeVideo, ffmpeg, lay_on_its_side
 
+Part = tuple[Path, Clip]
 
-def alone(source: Source, settings: Settings) -> Frames | RowFailure:
+
+def alone(source: Part, settings: Settings) -> Frames | RowFailure:
+    path, clip = source
     try:
-        return decode_alone(source.path, source.kind, source.start, source.end, settings)
+        return decode_alone(path, clip.kind, clip.start, clip.end, settings)
     except RowFailure as error:
         return error
 
@@ -64,17 +69,17 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def sources(make_video: MakeVideo, tmp_path: Path) -> list[Source]:
+def sources(make_video: MakeVideo, tmp_path: Path) -> list[Part]:
     """Sound videos of several sizes, rates, lengths and containers; parts, one on its side."""
     moving = tmp_path / "moving.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=30:duration=3", "-g", 15, moving)
     return [
-        Source(make_video("a.mp4", count=50)),
-        Source(make_video("b.mkv", count=1, size=(33, 17), codec=("-c:v", "ffv1"))),
-        Source(lay_on_its_side(make_video("c.mp4", count=12, size=(96, 48)))),
-        Source(moving, start=1.2, end=2.1),
-        Source(make_video("d.mp4", "-output_ts_offset", 7, count=30, rate=10)),
-        Source(make_video("e 'quoted' [x];%d.mp4", count=9)),
+        part(make_video("a.mp4", count=50)),
+        part(make_video("b.mkv", count=1, size=(33, 17), codec=("-c:v", "ffv1"))),
+        part(lay_on_its_side(make_video("c.mp4", count=12, size=(96, 48)))),
+        part(moving, start=1.2, end=2.1),
+        part(make_video("d.mp4", "-output_ts_offset", 7, count=30, rate=10)),
+        part(make_video("e 'quoted' [x];%d.mp4", count=9)),
     ]
 
 
@@ -83,7 +88,7 @@ def sources(make_video: MakeVideo, tmp_path: Path) -> list[Source]:
     [Settings(), Settings(maximum=4), Settings(rate=5), Settings(maximum=2, quality=100)],
 )
 def test_bytes_are_those_of_a_run_for_each(
-    sources: list[Source], runs: list[int], settings: Settings
+    sources: list[Part], runs: list[int], settings: Settings
 ) -> None:
     found = decode(sources, settings)
     assert runs == [len(sources)]
@@ -93,13 +98,13 @@ def test_bytes_are_those_of_a_run_for_each(
 
 
 def test_a_damaged_video_costs_its_company_nothing(
-    sources: list[Source], runs: list[int], textured_video: Path, tmp_path: Path
+    sources: list[Part], runs: list[int], textured_video: Path, tmp_path: Path
 ) -> None:
     half = tmp_path / "half.mp4"
     half.write_bytes(textured_video.read_bytes()[: textured_video.stat().st_size // 2])
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
-    odd = [*sources[:2], Source(half), Source(text), Source(tmp_path / "gone.mp4"), *sources[2:]]
+    odd = [*sources[:2], part(half), part(text), part(tmp_path / "gone.mp4"), *sources[2:]]
     settings = Settings(maximum=6)
     found = decode(odd, settings)
     assert runs[0] == len(sources) + 1  # text and gone never came to ffmpeg
@@ -129,10 +134,10 @@ def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     ("what", "outcome"), [("kill -9 $$", "killed by signal 9"), ("sleep 600", "stopped after 2 s")]
 )
 def test_a_decoder_that_dies_or_hangs_costs_one_row(
-    sources: list[Source], wrapped: Callable[[str], None], what: str, outcome: str
+    sources: list[Part], wrapped: Callable[[str], None], what: str, outcome: str
 ) -> None:
     expected = [facts(alone(source, Settings())) for source in sources]
-    wrapped(f'case "$*" in *file:{sources[1].path}*) {what} ;; esac')
+    wrapped(f'case "$*" in *file:{sources[1][0]}*) {what} ;; esac')
     found = decode(sources, Settings(timeout=2.0))
     assert outcome in str(found[1])
     assert isinstance(found[1], RowFailure)
@@ -142,7 +147,7 @@ def test_a_decoder_that_dies_or_hangs_costs_one_row(
 def test_a_run_that_was_told_to_end_is_not_believed(
     textured_video: Path, tmp_path: Path, wrapped: Callable[[str], None], runs: list[int]
 ) -> None:
-    sources = [Source(Path(shutil.copy(textured_video, tmp_path / f"{n}.mp4"))) for n in range(3)]
+    sources = [part(Path(shutil.copy(textured_video, tmp_path / f"{n}.mp4"))) for n in range(3)]
     expected = [facts(alone(source, Settings())) for source in sources]
     wrapped(
         'case "$*" in *file:*file:*) '
@@ -165,21 +170,21 @@ def test_a_video_that_changes_its_size_disturbs_no_other(
     changing = tmp_path / "changing.ts"
     changing.write_bytes(b"".join(part.read_bytes() for part in parts))
     sources = [
-        Source(make_video("a.mp4", count=50), start=0.4, end=1.2),
-        Source(changing),
-        Source(make_video("b.mp4", count=50), end=0.4),
+        part(make_video("a.mp4", count=50), start=0.4, end=1.2),
+        part(changing),
+        part(make_video("b.mp4", count=50), end=0.4),
     ]
     found = decode(sources, Settings())
     assert runs == [3]
     assert [facts(one) for one in found] == [facts(alone(source, Settings())) for source in sources]
 
 
-def test_other_kinds_keep_their_places(sources: list[Source], tmp_path: Path) -> None:
+def test_other_kinds_keep_their_places(sources: list[Part], tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     ffmpeg("-f", "lavfi", "-i", "testsrc2=duration=0.2:size=32x32", folder / "%d.png")
-    mixed = [sources[0], Source(folder, "frames"), sources[1], Source(folder / "1.png", "image")]
-    mixed.insert(2, Source(folder, "sound"))
+    mixed = [sources[0], part(folder, "frames"), sources[1], part(folder / "1.png", "image")]
+    mixed.insert(2, part(folder, "sound"))
     found = decode(mixed, Settings())
     assert [getattr(one, "container", None) for one in found[1:2]] == ["folder"]
     assert found[2].status == "invalid"
@@ -191,14 +196,14 @@ def test_groups_are_bounded_and_hold_a_file_once(
 ) -> None:
     paths = [make_video(f"{n}.mp4", count=4) for n in range(3)]
 
-    def lengths(sources: list[Source]) -> list[int]:
-        opened = [together.video.open_stretch(s.path, s.start, s.end, Settings()) for s in sources]
+    def lengths(sources: list[Part]) -> list[int]:
+        opened = [together.video.open_stretch(p, c.start, c.end, Settings()) for p, c in sources]
         return [len(group) for group in together.groups(opened)]
 
-    assert lengths([Source(path) for path in paths]) == [3]
-    twice = [Source(paths[0], end=0.1), Source(paths[0], start=0.1), Source(paths[1])]
+    assert lengths([part(path) for path in paths]) == [3]
+    twice = [part(paths[0], end=0.1), part(paths[0], start=0.1), part(paths[1])]
     assert lengths(twice) == [1, 2]
     monkeypatch.setattr(together, "MOST", 2)
-    assert lengths([Source(path) for path in paths]) == [2, 1]
+    assert lengths([part(path) for path in paths]) == [2, 1]
     monkeypatch.setattr(together, "LOAD", 64 * 48 * together.HELD)
-    assert lengths([Source(path) for path in paths]) == [1, 1, 1]
+    assert lengths([part(path) for path in paths]) == [1, 1, 1]
