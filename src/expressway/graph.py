@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 from expressway import schema, stages
+from expressway.code import code_fingerprint
 from expressway.config import read_yaml
 from expressway.errors import ConfigError
 from expressway.plan import Plan
-from expressway.provenance import code_fingerprint, digest
+from expressway.provenance import digest
 
 CONFIG_FILE = Path("config/config.yaml")
 # Set by `expressway adopt` for the run of Snakemake that makes the records.
@@ -206,7 +207,9 @@ class Graph(Plan):
 
     def metrics_code(self, wildcards: Any) -> str:
         """Return the identity of the code that turns predictions into metrics."""
-        return code_fingerprint("expressway.evaluation.protocols")
+        return code_fingerprint(
+            "expressway.evaluation.protocols:evaluate", "expressway.evaluation.protocols:compare"
+        )
 
     def comparison_inputs(self, wildcards: Any) -> list[str]:
         """Return the predictions of both sides of a comparison."""
@@ -238,7 +241,7 @@ class Graph(Plan):
     def expected_table(self, wildcards: Any) -> str:
         """Return what a table is made of beside its numbers: its file and the code."""
         described = schema.table(wildcards.table).model_dump(mode="json")
-        return digest([code_fingerprint("expressway.reporting.published"), described])
+        return digest([code_fingerprint("expressway.reporting.published:write"), described])
 
     def report_code(self, wildcards: Any) -> str:
         """Return the identity of the report: its code, its templates, its configuration."""

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from expressway import schema
 from expressway.backbones import local_files
+from expressway.code import code_fingerprint
 from expressway.config import read_yaml
 from expressway.datasets import shard_path
 from expressway.errors import ConfigError
 from expressway.manifest import Clip
-from expressway.provenance import code_fingerprint, digest, fingerprint
+from expressway.provenance import digest, fingerprint
 from expressway.schema import EvaluationConfig, Settings
 from expressway.store_plan import StorePlan, method_file, weights
 
@@ -223,10 +224,7 @@ class Plan(StorePlan):
 
     def _model_fingerprint(self, name: str) -> str:
         model = self.model(name)
-        code = [
-            code_fingerprint(f"expressway.methods.{model.method}"),
-            code_fingerprint("expressway.training"),
-        ]
+        code = code_fingerprint(f"expressway.methods.{model.method}", "expressway.training.run:run")
         config = {
             **model.model_dump(mode="json", exclude={"splits", "seeds", "recipe"}),
             "recipe": self.recipe(name),
@@ -237,7 +235,7 @@ class Plan(StorePlan):
             for stage, variant in model.stores.items()
         }
         backbone = weights(local_files(model.backbone)) if model.backbone else {}
-        return fingerprint(digest(code), config, backbone, upstream)
+        return fingerprint(code, config, backbone, upstream)
 
     def model_rows(self, name: str, split: str) -> str:
         """Identify what training reads of the manifest and the splits."""
@@ -283,7 +281,7 @@ class Plan(StorePlan):
                 _facts(*row, config.unknown.task)
                 for row in self.unknown_rows(name, evaluation, split)
             ]
-        return fingerprint(code_fingerprint("expressway.prediction"), made_of, {}, {})
+        return fingerprint(code_fingerprint("expressway.prediction:predict"), made_of, {}, {})
 
     def evaluation_folders(self, model: str, evaluation: str) -> list[str]:
         """Return the result folders of one model under one evaluation."""

@@ -1,13 +1,10 @@
-"""What made a file: fingerprints of code, configuration and weights; package versions."""
+"""Fingerprints of files and weights; package versions."""
 
-import ast
 import hashlib
-import importlib.util
 import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,85 +12,11 @@ from typing import Any
 from expressway.errors import SystemicError
 from expressway.store import atomic_path
 
-PACKAGE = "expressway"
-
-# Plumbing that every stage passes through: a change here must not rebuild every store.
-PLUMBING = frozenset(
-    f"{PACKAGE}.{name}"
-    for name in ("store", "stage", "workers", "cli", "config", "provenance", "errors", "manifest")
-)
-
 
 def digest(value: Any) -> str:
     """Return 16 hexadecimal digits that identify a JSON-like value (key order ignored)."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@lru_cache(maxsize=256)
-def code_fingerprint(module: str) -> str:
-    """Identify the code of a module and of every module of ours that it imports.
-
-    Code is compared as unparsed syntax trees without docstrings, comments and layout, so that
-    only a change of behaviour counts. Imports inside functions count too; ``PLUMBING`` does not.
-    """
-    sources = {name: _read(name)[1] for name in sorted(code_modules(module))}
-    return digest(sources)
-
-
-def code_modules(module: str) -> set[str]:
-    """Return the names of the modules of ours that ``module`` depends on, itself included."""
-    found: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in PLUMBING:
-            continue
-        found.add(name)
-        waiting.extend(_read(name)[0])
-    return found
-
-
-@lru_cache(maxsize=512)
-def _source(module: str) -> Path | None:
-    """Return a module's file without importing the module itself."""
-    root = Path(__file__).parent
-    path = root.joinpath(*module.split(".")[1:])
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if module.startswith(PACKAGE) and candidate.is_file():
-            return candidate
-    if module.startswith(f"{PACKAGE}."):
-        return None
-    spec = importlib.util.find_spec(module)
-    return Path(spec.origin) if spec and spec.origin else None
-
-
-@lru_cache(maxsize=512)
-def _read(module: str) -> tuple[frozenset[str], str]:
-    """Return which modules of ours a module imports, and its code without prose."""
-    path = _source(module)
-    tree = ast.parse(path.read_text("utf-8") if path else "")
-    return _imports(tree), _normalised(tree)
-
-
-def _imports(tree: ast.Module) -> frozenset[str]:
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    ours = {name for name in names if name.startswith(f"{PACKAGE}.")}
-    return frozenset(name for name in ours if _source(name))
-
-
-def _normalised(tree: ast.Module) -> str:
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
 
 
 def file_digest(path: Path) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from expressway import schema, stages
+from expressway.code import code_fingerprint
 from expressway.config import read_yaml
 from expressway.datasets import Dataset, read_dataset, shard_path, truth_path
 from expressway.errors import ConfigError, ManifestError
 from expressway.manifest import Clip, missing_files, rows_digest
-from expressway.provenance import HashLedger, code_fingerprint, fingerprint
+from expressway.provenance import HashLedger, fingerprint
 from expressway.schema import ModelConfig, Settings
 from expressway.stage import Source, StageConfig
 
@@ -157,13 +158,13 @@ class StorePlan:
         }
         if stage == "frames" and self._demo_seed(dataset) is not None:
             upstream["demo"] = self.demo_fingerprint(dataset)
-        code = code_fingerprint(f"expressway.stages.{stage}")
+        code = code_fingerprint(*stages.entries(stage))
         return fingerprint(code, config.identity(), weights(config.weights()), upstream)
 
     def demo_fingerprint(self, dataset: str) -> str:
         """Return the identity of the demo renderer for a data set's world."""
         seed = self._demo_seed(dataset)
-        return fingerprint(code_fingerprint("expressway.demo.render"), {"seed": seed}, {}, {})
+        return fingerprint(code_fingerprint("expressway.demo:render_clips"), {"seed": seed}, {}, {})
 
     def _rows(self, dataset: str, stage: str, variant: str, shard: str) -> str:
         data = self.dataset(dataset)

@@ -6,10 +6,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
-
-from expressway import provenance
 
 ROOT = Path(__file__).parents[2]
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -98,8 +97,9 @@ def test_pins_equal_the_constraints(path: Path) -> None:
 def test_environments_hold_what_their_jobs_import(family: str) -> None:
     held = with_dependencies(set(env_pins(ROOT / "envs" / f"{family}.yaml")))
     owners = metadata.packages_distributions()
-    entries = [*ENTRIES[family], *PLUMBING]
-    modules = set(entries).union(*(provenance.code_modules(entry) for entry in ENTRIES[family]))
+    imports = grimp.build_graph("expressway")
+    entries = ENTRIES[family]
+    modules = {*entries, *PLUMBING}.union(*map(imports.find_upstream_modules, entries))
     missing = {
         (module, name)
         for module in modules - BY_HAND

@@ -29,3 +29,10 @@ def get(name: str) -> Stage:
         raise ConfigError(f"no stage {name!r}{nearest(name, NAMES)}; stages: {', '.join(NAMES)}")
     stage: Stage = importlib.import_module(f"expressway.stages.{name}").STAGE
     return stage
+
+
+def entries(name: str) -> tuple[str, ...]:
+    """Return the entry points of a stage's code: configuration, columns, row function."""
+    stage = get(name)
+    computing = (stage.config, stage.schema, stage.open)
+    return tuple(f"{each.__module__}:{each.__qualname__}" for each in computing)
