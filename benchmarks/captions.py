@@ -34,7 +34,9 @@ from expressway.faces.landmarks import to_68
 from expressway.language.agreement import VISIBLE_UNITS, UnitScore, means, score
 from expressway.language.captioners import geometry
 from expressway.manifest import Clip
-from expressway.stage import Job, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Source
 from expressway.stages import captions, faces, frames, landmarks
 from expressway.store import ShardReader
 

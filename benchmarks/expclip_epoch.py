@@ -29,11 +29,12 @@ import transformers
 from steps import train_step
 
 from expressway import methods
+from expressway.columns import frame_array, frame_list
 from expressway.data.clips import Batch, ClipDataset, ClipStores, loader
 from expressway.data.samplers import EpochSampler
 from expressway.manifest import Clip
 from expressway.methods.base import Context, Method
-from expressway.store import ShardWriter, frame_array, frame_list
+from expressway.store import ShardWriter
 
 DIM, BATCH, SHARD = 512, 512, 4096
 QUERIES, WORDS, PATCHES, WIDTH = 32, 30, 50, 768

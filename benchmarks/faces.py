@@ -31,7 +31,9 @@ from expressway.faces.detectors.base import Detector
 from expressway.faces.landmarks import to_5, to_68
 from expressway.manifest import Clip
 from expressway.media.subprocesses import ffmpeg_binary
-from expressway.stage import Job, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Source
 
 SIZE, SECONDS, FPS = (640, 360), 2, 25
 

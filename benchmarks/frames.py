@@ -25,7 +25,8 @@ from pathlib import Path
 
 from expressway.manifest import Clip
 from expressway.media.subprocesses import ffmpeg_binary
-from expressway.stage import Job, run
+from expressway.rows import Job
+from expressway.runner import run
 from expressway.stages.frames import STAGE, FramesConfig
 from expressway.store import read_table
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import torch
 import transformers
 
+from expressway.columns import blobs, frame_array, frame_list
 from expressway.demo import render, world
 from expressway.faces import align
 from expressway.faces.detectors import DetectorConfig, open_detector
@@ -28,9 +29,11 @@ from expressway.faces.parsers.transformers import SPELLINGS, TransformersParser
 from expressway.faces.parsing import Portrait
 from expressway.manifest import Clip
 from expressway.preprocessing import decode
-from expressway.stage import Job, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Source
 from expressway.stages.parsing import STAGE, ParsingConfig
-from expressway.store import ShardReader, ShardWriter, blobs, frame_array, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 FACES = 8
 LABELS = [label.split()[0] for label in SPELLINGS.values()]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from expressway.store import ShardWriter, Store, blobs, frame_array
+from expressway.columns import blobs, frame_array
+from expressway.store import ShardWriter, Store
 
 WIDTH = 4096
 FRAMES = 40

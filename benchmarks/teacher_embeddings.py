@@ -25,7 +25,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from expressway.language import encoders, teachers
 from expressway.manifest import Clip
-from expressway.stage import Job, run
+from expressway.rows import Job
+from expressway.runner import run
 from expressway.stages.teacher_embeddings import STAGE, TeacherEmbeddingsConfig
 
 WIDTH = 4096

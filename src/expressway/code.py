@@ -25,6 +25,7 @@ OUTSIDE = frozenset(
     for name in (
         *("store", "stage", "workers", "cli", "config", "provenance", "errors", "manifest"),
         *("devices", "imports", "journal", "records", "coverage", "code", "data.cards"),
+        *("rows", "runner", "earlier_rows", "columns", "files"),
         *("data.specs", "training.runtime", "training.distributed", "training.checkpoints"),
         *("training.progress", "training.publishing", "media.together", "media.subprocesses"),
     )

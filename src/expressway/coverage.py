@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from expressway.errors import USABLE, ExpresswayError
-from expressway.store import Store, write_json
+from expressway.files import write_json
+from expressway.store import Store
 
 JUDGED_FROM = 20
 EXAMPLES = 5

@@ -12,7 +12,9 @@ from expressway.errors import ConfigError
 from expressway.imports import uncollected
 from expressway.plan import Plan
 from expressway.provenance import package_versions
-from expressway.stage import Job, Runtime, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Runtime
 
 OWN_PACKAGES = ("expressway", "numpy", "pyarrow")
 
@@ -69,7 +71,15 @@ def stage_job(plan: Plan, name: tuple[str, str, str, str], cores: int, device: s
         follow_symlinks=data.config.follow_symlinks,
         journal=Path(f"state/journal/{dataset}/{stage}/{variant}/{shard}.sqlite"),
         keys=plan.row_keys(*name),
+        store=_neighbours(plan, *name),
     )
+
+
+def _neighbours(plan: Plan, dataset: str, stage: str, variant: str, shard: str) -> list[Path]:
+    """Return the other shards of a store, the nearest first: a row may have stood in one."""
+    shards = plan.dataset(dataset).shards
+    others = sorted(shards, key=lambda each: abs(int(each) - int(shard)))[1:]
+    return [Path(shard_path(dataset, stage, variant, each)) for each in others]
 
 
 def cover(plan: Plan, dataset: str, stage: str, variant: str) -> str:

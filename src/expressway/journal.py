@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from expressway.store import from_arrow, shard_schema, to_arrow
+from expressway.columns import from_arrow, to_arrow
+from expressway.store import shard_schema
 
 
 class Journal:

@@ -9,10 +9,10 @@ from typing import Any
 from expressway import schema
 from expressway.datasets import truth_path
 from expressway.errors import ConfigError
+from expressway.files import write_json
 from expressway.jobs import OWN_PACKAGES
 from expressway.plan import Plan, narrowed
 from expressway.provenance import package_versions
-from expressway.store import write_json
 
 REPORTED_PACKAGES = (
     *OWN_PACKAGES,

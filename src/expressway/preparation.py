@@ -16,8 +16,9 @@ from expressway.config import validate
 from expressway.data.cards import ModelCard
 from expressway.errors import USABLE, ConfigError
 from expressway.manifest import Clip
-from expressway.stage import Job, Outcome, Row, RowFunction, Runtime, Source, Stage, StageConfig
-from expressway.stage import run as run_stage
+from expressway.rows import Job
+from expressway.runner import run as run_stage
+from expressway.stage import Outcome, Row, RowFunction, Runtime, Source, Stage, StageConfig
 from expressway.store import Store
 
 SHARD = "00000"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from expressway.errors import SystemicError
-from expressway.store import atomic_path
+from expressway.files import atomic_path
 
 
 def digest(value: Any) -> str:

@@ -16,7 +16,9 @@ from expressway.errors import STATUSES, USABLE, ConfigError, ExpresswayError
 from expressway.jobs import stage_job
 from expressway.journal import Journal
 from expressway.plan import Plan
-from expressway.stage import Job, Outcome, outcomes
+from expressway.rows import Job, identities
+from expressway.runner import outcomes
+from expressway.stage import Outcome
 from expressway.store import ShardReader, ShardWriter
 
 LOCKS = Path(".snakemake/locks")
@@ -107,9 +109,10 @@ def _state(row: Any) -> tuple[Any, ...]:
 def _forget(job: Job, again: Sequence[int]) -> None:
     """Refusals are final answers to an interrupted job, but not here."""
     if job.stage.journal and job.journal is not None:
+        made_of = identities(job)
         journal = Journal(job.journal, job.stage.schema(job.config))
         for index in again:
-            journal.forget(job.keys[index])
+            journal.forget(made_of[index])
         journal.close()
 
 
@@ -119,5 +122,8 @@ def _publish(job: Job, earlier: ShardReader, found: dict[int, Outcome]) -> None:
     fields = job.stage.schema(job.config)
     with ShardWriter(job.output, fields, footer, images=job.stage.images) as writer:
         for index, clip in enumerate(job.clips):
-            new = {"status": "ok", **found[index], "clip_id": clip.id} if index in found else None
-            writer.write(new or earlier.row(index))
+            if index in found:
+                row = {"status": "ok", **found[index], "clip_id": clip.id}
+                writer.write(row, earlier.identities[index])
+            else:
+                writer.copy(earlier, index)

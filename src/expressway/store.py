@@ -5,12 +5,8 @@ dictionary, so that one clip can be read without touching many others. A file ap
 name only when it is complete.
 """
 
-import errno
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expressway.errors import USABLE, StoreError, SystemicError
+from expressway.columns import content_of, from_arrow, to_arrow
+from expressway.errors import USABLE, StoreError
+from expressway.files import atomic_path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GROUP_BYTES = 64 << 10
 FOOTER_KEY = b"expressway"
-SHAPE_KEY = b"shape"
+ROWS_KEY = b"expressway.rows"
 STATUS_FIELDS = (
     pa.field("clip_id", pa.string(), nullable=False),
     pa.field("status", pa.string(), nullable=False),
@@ -33,95 +31,9 @@ STATUS_FIELDS = (
 )
 
 
-def frame_array(name: str, dtype: str, *shape: int) -> pa.Field:
-    """Field for one array per frame: the value of a clip is numpy ``(frames, *shape)``."""
-    inner = pa.list_(pa.from_numpy_dtype(np.dtype(dtype)), int(np.prod(shape)))
-    return pa.field(name, pa.list_(inner), metadata={SHAPE_KEY: json.dumps(shape).encode()})
-
-
-def clip_array(name: str, dtype: str, *shape: int) -> pa.Field:
-    """Field for one array per clip: the value is numpy ``shape``."""
-    kind = pa.list_(pa.from_numpy_dtype(np.dtype(dtype)), int(np.prod(shape)))
-    return pa.field(name, kind, metadata={SHAPE_KEY: json.dumps(shape).encode()})
-
-
-def frame_list(name: str, dtype: str) -> pa.Field:
-    """Field for one number per frame: the value of a clip is numpy ``(frames,)``."""
-    return pa.field(name, pa.list_(pa.from_numpy_dtype(np.dtype(dtype))))
-
-
-def blobs(name: str) -> pa.Field:
-    """Field for a list of encoded images (or any bytes) per clip."""
-    return pa.field(name, pa.list_(pa.binary()))
-
-
 def shard_schema(fields: pa.Schema) -> pa.Schema:
     """Return a stage's own fields behind the four that every shard table has."""
     return pa.schema([*STATUS_FIELDS, *fields])
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path`` that replaces it on success.
-
-    Raises:
-        SystemicError: the disk refused the write; the message names the path.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
-        if not _is_running(stale):
-            stale.unlink(missing_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _publish(temporary, path)
-    except Exception as error:
-        # safetensors has an error of its own for a full disk
-        if isinstance(error, OSError) or os.strerror(errno.ENOSPC) in str(error):
-            raise SystemicError(f"{path}: cannot be written: {error}") from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _is_running(temporary: Path) -> bool:
-    """Return whether the process that made a temporary file is still alive on this machine."""
-    try:
-        process = int(temporary.name.rsplit(".", 3)[1])
-        os.kill(process, 0)
-    except (ValueError, IndexError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    temporary.chmod(0o666 & ~_umask())
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def write_table(path: Path, table: pa.Table, footer: Mapping[str, Any] | None = None) -> None:
@@ -142,6 +54,7 @@ class ShardWriter:
         self.schema = shard_schema(fields).with_metadata(metadata)
         self._group_bytes = 0 if images else GROUP_BYTES
         self._pending: list[pa.Table] = []
+        self._rows: list[list[str]] = []
         self._context = atomic_path(path)
 
     def __enter__(self) -> Self:
@@ -154,10 +67,20 @@ class ShardWriter:
         )
         return self
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; missing columns become null."""
+    def write(self, row: Mapping[str, Any], identity: str = "") -> None:
+        """Append one row; missing columns become null. ``identity``: of what it is made."""
         columns = [to_arrow([row.get(field.name)], field) for field in self.schema]
-        self._pending.append(pa.Table.from_arrays(columns, schema=self.schema))
+        table = pa.Table.from_arrays(columns, schema=self.schema)
+        self._append(table, identity, content_of(table))
+
+    def copy(self, reader: "ShardReader", index: int) -> None:
+        """Append a row of another shard table of the same columns, unchanged."""
+        table = reader.table(index).replace_schema_metadata(self.schema.metadata)
+        self._append(table, reader.identities[index], reader.contents[index])
+
+    def _append(self, table: pa.Table, identity: str, content: str) -> None:
+        self._pending.append(table)
+        self._rows.append([identity, content])
         if sum(table.nbytes for table in self._pending) > self._group_bytes:
             self._flush()
 
@@ -175,80 +98,12 @@ class ShardWriter:
         try:
             if kind is None:
                 self._flush()
+                self._writer.add_key_value_metadata({ROWS_KEY: json.dumps(self._rows)})
             self._writer.close()
         except BaseException as late:
             self._context.__exit__(type(late), late, late.__traceback__)
             raise
         self._context.__exit__(kind, error, trace)
-
-
-def to_arrow(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    """Return one column; numpy values go in without passing through Python lists.
-
-    Raises:
-        StoreError: a value does not fit the field.
-    """
-    try:
-        if _is_nested_array(field):
-            return _nested_to_arrow(values, field)
-        return pa.array([_plain(value) for value in values], type=field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, TypeError) as error:
-        raise StoreError(f"column {field.name} does not fit {field.type}: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist() if value.dtype == np.float16 else list(value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _is_nested_array(field: pa.Field) -> bool:
-    return SHAPE_KEY in (field.metadata or {})
-
-
-def _shape(field: pa.Field) -> tuple[int, ...]:
-    return tuple(json.loads(field.metadata[SHAPE_KEY]))
-
-
-def _nested_to_arrow(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    per_frame = pa.types.is_list(field.type)
-    fixed = field.type.value_type if per_frame else field.type
-    width, dtype = fixed.list_size, fixed.value_type.to_pandas_dtype()
-    flat = [
-        np.zeros((0 if per_frame else 1, width), dtype)
-        if value is None
-        else np.asarray(value, dtype=dtype).reshape(-1, width)
-        for value in values
-    ]
-    missing = pa.array([value is None for value in values])
-    joined = pa.array(np.ascontiguousarray(np.concatenate(flat)).reshape(-1), fixed.value_type)
-    inner = pa.FixedSizeListArray.from_arrays(joined, type=fixed)
-    if not per_frame:
-        return _nulled(inner, missing, fixed)
-    offsets = np.concatenate([[0], np.cumsum([len(block) for block in flat])]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), inner, type=field.type, mask=missing)
-
-
-def _nulled(array: pa.Array, missing: pa.Array, kind: pa.DataType) -> pa.Array:
-    if not any(missing.to_pylist()):
-        return array
-    return pa.FixedSizeListArray.from_arrays(array.values, type=kind, mask=missing)
-
-
-def from_arrow(column: pa.ChunkedArray | pa.Array, index: int, field: pa.Field) -> Any:
-    """Return one value of a column: numpy for arrays, ``list[bytes]`` for blobs, else Python."""
-    value = column[index]
-    if not value.is_valid:
-        return None
-    if _is_nested_array(field):
-        values = value.values
-        if pa.types.is_list(field.type):
-            values = values.flatten()
-            return values.to_numpy(zero_copy_only=False).reshape(-1, *_shape(field))
-        return values.to_numpy(zero_copy_only=False).reshape(_shape(field))
-    if pa.types.is_list(field.type) and pa.types.is_primitive(field.type.value_type):
-        return value.values.to_numpy(zero_copy_only=False)
-    return value.as_py()
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -274,6 +129,17 @@ def read_footer(path: Path) -> dict[str, Any]:
     file = open_parquet(path)
     footer: dict[str, Any] = json.loads(file.schema_arrow.metadata[FOOTER_KEY])
     return footer
+
+
+def _rows(file: pq.ParquetFile, path: Path) -> tuple[list[str], list[str]]:
+    """Return identity and content of every row."""
+    try:
+        rows = json.loads(file.metadata.metadata[ROWS_KEY])
+        return [identity for identity, _ in rows], [content for _, content in rows]
+    except (KeyError, ValueError, TypeError) as error:
+        raise StoreError(
+            f"{path}: no list of its rows; delete it and run snakemake again"
+        ) from error
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -303,6 +169,7 @@ class ShardReader:
         self.states: list[dict[str, Any]] = states.to_pylist()
         self.ids: list[str] = [state["clip_id"] for state in self.states]
         self._position = {clip_id: index for index, clip_id in enumerate(self.ids)}
+        self.identities, self.contents = _rows(self._file, path)
         metadata = self._file.metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._ends = np.cumsum(sizes)
@@ -313,13 +180,20 @@ class ShardReader:
 
     def row(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """Return one row; ``columns`` limits what is read from disk."""
+        table, place = self._located(index, tuple(columns) if columns else None)
+        return {
+            field.name: from_arrow(table.column(field.name), place, field) for field in table.schema
+        }
+
+    def table(self, index: int) -> pa.Table:
+        """Return one row as a table of its own, for a copy."""
+        table, place = self._located(index, None)
+        return table.take([place])
+
+    def _located(self, index: int, columns: tuple[str, ...] | None) -> tuple[pa.Table, int]:
         group = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[group - 1]) if group else 0
-        table = self._group(group, tuple(columns) if columns else None)
-        return {
-            field.name: from_arrow(table.column(field.name), index - start, field)
-            for field in table.schema
-        }
+        return self._group(group, columns), index - start
 
     def _group(self, group: int, columns: tuple[str, ...] | None) -> pa.Table:
         key = (group, columns)
@@ -376,6 +250,11 @@ class Store:
             raise StoreError(f"no row for clip {clip_id} in {self._names()}")
         reader, index = self._place[clip_id]
         return reader.states[index]
+
+    def content(self, clip_id: str) -> str:
+        """Return what identifies the values of a clip's row; empty where no shard has it."""
+        reader, index = self._place.get(clip_id, (None, 0))
+        return reader.contents[index] if reader else ""
 
     def status(self, clip_id: str) -> str:
         """Return the status of a clip."""

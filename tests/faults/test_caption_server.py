@@ -17,15 +17,18 @@ import pytest
 from chat_server import ChatServer, completion, send
 from crops import crop, faces_row
 
+from expressway.columns import blobs, frame_list
 from expressway.errors import SystemicError
 from expressway.journal import Journal
 from expressway.language.captioners.base import Pictures, Question
 from expressway.language.captioners.openai import OpenAICaptioner, OpenAIOptions
 from expressway.language.captioners.requests import retry_after
 from expressway.manifest import Clip
-from expressway.stage import Job, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Source
 from expressway.stages.captions import STAGE, CaptionsConfig
-from expressway.store import ShardReader, ShardWriter, blobs, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 CLIP = Pictures("c0", [crop(0)], [0.0])
 SECRET = "sk-do-not-tell"
@@ -330,7 +333,7 @@ import sys
 sys.path[:0] = [{support!r}, {tests!r}]
 from pathlib import Path
 import test_caption_server as t
-from expressway.stage import run
+from expressway.runner import run
 run(t.make_job(Path({folder!r}), {url!r}, {number}))
 """
 

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 
 from expressway import training
+from expressway.columns import blobs
 from expressway.errors import SystemicError
-from expressway.store import ShardReader, ShardWriter, blobs, write_json
+from expressway.files import write_json
+from expressway.store import ShardReader, ShardWriter
 
 SIZE = 1 << 20
 

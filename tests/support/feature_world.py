@@ -14,11 +14,12 @@ import numpy as np
 import picture_stores
 import pyarrow as pa
 
+from expressway.columns import frame_array, frame_list
 from expressway.data.specs import PredictSpec, TrainSpec
 from expressway.manifest import Clip
 from expressway.stage import Row, Runtime
 from expressway.stages import attention
-from expressway.store import ShardWriter, frame_array, frame_list
+from expressway.store import ShardWriter
 
 LABELS = ("happiness", "sadness", "anger")
 TARGETS = ("valence", "arousal")

@@ -66,3 +66,4 @@ def open_company(config, runtime):
 
 
 JOURNAL = Stage("captions", SampleConfig, schema, open_counting, "batches", journal=True)
+COUNTING = Stage("captions", SampleConfig, schema, open_counting, "batches")

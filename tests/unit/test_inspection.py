@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from expressway import store
+from expressway import columns, store
 from expressway.errors import StoreError
 from expressway.inspection import describe
 
 
 def test_status_footer_columns_and_rows(tmp_path):
-    fields = pa.schema([store.frame_array("points", "float32", 5, 2), store.blobs("crops")])
+    fields = pa.schema([columns.frame_array("points", "float32", 5, 2), columns.blobs("crops")])
     footer = {"stage": "faces", "fingerprint": "abc", "config": {"size": 224}}
     with store.ShardWriter(tmp_path / "a.parquet", fields, footer) as writer:
         row = {"points": np.ones((3, 5, 2)), "crops": [b"xx"] * 3}

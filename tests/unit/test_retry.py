@@ -9,7 +9,8 @@ import sample_stage
 from expressway.errors import ConfigError
 from expressway.manifest import Clip
 from expressway.retry import FAILURES, compute, retry
-from expressway.stage import Job, run
+from expressway.rows import Job
+from expressway.runner import run
 from expressway.store import ShardReader
 
 IDS = ["ok-1", "hang-1", "noface-1", "ok-2", "die-1"]

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import sample_stage
 
-from expressway import stage
+from expressway import runner
 from expressway.errors import StoreError, SystemicError
 from expressway.manifest import Clip
-from expressway.stage import Job, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Source
 from expressway.store import ShardReader
 
 
@@ -71,7 +73,7 @@ def test_in_a_call_of_several_rows_a_clip_that_kills_or_hangs_costs_one_row(tmp_
         i if number < 8 or not i.startswith("hang") else "ok" + i for number, i in enumerate(ids)
     ]
     small_files(tmp_path, ids)
-    assert max(map(len, stage._calls(job(tmp_path, together(4), ids), range(len(ids)), 2))) == 4
+    assert max(map(len, runner._calls(job(tmp_path, together(4), ids), range(len(ids)), 2))) == 4
     run(job(tmp_path, together(4), ids))
     named = {"die": "invalid", "hang": "timeout", "noface": "no_face", "bug": "invalid"}
     assert [(i, s) for i, s, _ in states(tmp_path)] == [
@@ -93,7 +95,7 @@ def test_calls_hold_small_files_and_leave_work_for_every_worker(tmp_path):
     small_files(tmp_path, ids)
 
     def calls(rows, workers, indices=range(128)):
-        found = stage._calls(job(tmp_path, together(rows), ids), indices, workers)
+        found = runner._calls(job(tmp_path, together(rows), ids), indices, workers)
         assert [index for call in found for index in call] == list(indices)
         return [len(call) for call in found]
 
@@ -103,7 +105,7 @@ def test_calls_hold_small_files_and_leave_work_for_every_worker(tmp_path):
     assert calls(8, 2, range(5)) == [1] * 5
     large = tmp_path / "ok-2.mp4"
     with large.open("wb") as file:
-        file.truncate(stage.CALL_BYTES)
+        file.truncate(runner.CALL_BYTES)
     (tmp_path / "ok-5.mp4").unlink()  # what cannot be looked at may be large
     (tmp_path / "ok-6.mp4").unlink()
     (tmp_path / "ok-6.mp4").mkdir()  # a folder of frames
@@ -209,7 +211,8 @@ import os
 from pathlib import Path
 import sample_stage
 from expressway.manifest import Clip
-from expressway.stage import Job, run
+from expressway.rows import Job
+from expressway.runner import run
 from expressway.store import read_table
 
 class Config(sample_stage.SampleConfig):

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expressway import store
+from expressway import columns, files, store
 from expressway.errors import StoreError, SystemicError
 
 FIELDS = pa.schema(
     [
-        store.frame_array("points", "float32", 68, 2),
-        store.clip_array("vector", "float16", 4),
-        store.frame_list("index", "int32"),
-        store.frame_list("valid", "bool"),
-        store.blobs("images"),
+        columns.frame_array("points", "float32", 68, 2),
+        columns.clip_array("vector", "float16", 4),
+        columns.frame_list("index", "int32"),
+        columns.frame_list("valid", "bool"),
+        columns.blobs("images"),
         pa.field("codec", pa.string()),
     ]
 )
@@ -139,7 +139,7 @@ def test_damaged_files_are_named(tmp_path, damage):
 
 def test_full_disk_is_a_systemic_error_that_names_the_path(tmp_path):
     full = Path("/dev/full")
-    with pytest.raises(SystemicError, match="out.json"), store.atomic_path(tmp_path / "out.json"):
+    with pytest.raises(SystemicError, match="out.json"), files.atomic_path(tmp_path / "out.json"):
         full.write_text("x" * 100_000)
     assert list(tmp_path.iterdir()) == []
 

@@ -9,8 +9,8 @@ import protocol_world
 import pytest
 from report_world import COMPARISON, LOST, World, clip
 
+from expressway.files import write_json
 from expressway.reporting import build, clip_page, published
-from expressway.store import write_json
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

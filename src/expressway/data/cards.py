@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from expressway.errors import ConfigError
-from expressway.store import write_json
+from expressway.files import write_json
 
 CARD = "model.json"
 WEIGHTS = "model.safetensors"

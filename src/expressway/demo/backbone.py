@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expressway import store
+from expressway import files
 from expressway.demo.lessons import FRAMES_PER_PERSON, IMAGE, Lessons, make_lessons
 from expressway.demo.units import EMOTIONS, UNIT_NAMES
 
@@ -242,7 +242,7 @@ def save(model: Any, out: Path) -> None:
     config = {"model_cfg": MODEL, "preprocess_cfg": preprocess}
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    with store.atomic_path(out / "open_clip_model.safetensors") as temporary:
+    with files.atomic_path(out / "open_clip_model.safetensors") as temporary:
         safetensors.torch.save_file(weights, temporary)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from expressway import store
+from expressway import columns, files, store
 from expressway.demo.canvas import Image, one_thread
 from expressway.demo.dynamics import FPS
 from expressway.demo.face import draw
@@ -20,7 +20,7 @@ from expressway.manifest import Clip
 TRUTH_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
-        store.frame_array("intensities", "float32", len(UNIT_NAMES)),
+        columns.frame_array("intensities", "float32", len(UNIT_NAMES)),
     ]
 )
 
@@ -44,11 +44,11 @@ def render_clips(
     ids = [name for name, _ in places]
     paths = [root / path for _, path in places]
     intensities = _render_all(seed, ids, paths, workers)
-    columns = [
+    arrays = [
         pa.array(ids, pa.string()),
-        store.to_arrow(intensities, TRUTH_SCHEMA.field("intensities")),
+        columns.to_arrow(intensities, TRUTH_SCHEMA.field("intensities")),
     ]
-    table = pa.Table.from_arrays(columns, schema=TRUTH_SCHEMA)
+    table = pa.Table.from_arrays(arrays, schema=TRUTH_SCHEMA)
     store.write_table(truth, table, {"seed": seed, "units": list(UNIT_NAMES), "fps": FPS})
 
 
@@ -112,7 +112,7 @@ def save_still(image: Image, path: Path) -> None:
     bgr = np.ascontiguousarray(image[:, :, ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with store.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
@@ -128,7 +128,7 @@ def encode(images: Iterable[Image], path: Path) -> None:
     height, width = stack[0].shape[:2]
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        store.atomic_path(path) as temporary,
+        files.atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container,
     ):
         options = {"crf": "17", "preset": "veryfast", "x264-params": "mbtree=0"}

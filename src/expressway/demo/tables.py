@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expressway import store
+from expressway import files
 from expressway.demo.captions import clip_captions
 from expressway.demo.units import EMOTIONS
 from expressway.demo.world import (
@@ -92,5 +92,5 @@ def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     writer.writerow(header)
     writer.writerows(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with store.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")

@@ -18,7 +18,8 @@ from expressway.evaluation import (
 )
 from expressway.evaluation.resampling import Group
 from expressway.evaluation.statistics import METRICS as RECALLS
-from expressway.store import read_footer, write_json
+from expressway.files import write_json
+from expressway.store import read_footer
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import yaml
 
 from expressway.config import read_yaml, validate
 from expressway.errors import ManifestError
+from expressway.files import atomic_path
 from expressway.manifest import (
     COLUMNS,
     ClassScheme,
@@ -23,7 +24,6 @@ from expressway.manifest import (
 )
 from expressway.provenance import HashLedger
 from expressway.records import read_records
-from expressway.store import atomic_path
 
 # As the configuration demands it of names that become folders.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from expressway.files import atomic_path
 from expressway.provenance import digest
-from expressway.store import atomic_path
 
 
 class TextEncoder(Protocol):

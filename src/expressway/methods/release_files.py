@@ -10,8 +10,8 @@ from torch import Tensor
 
 from expressway.data.cards import WEIGHTS, ModelCard
 from expressway.errors import ConfigError
+from expressway.files import atomic_path
 from expressway.provenance import file_digest, package_versions
-from expressway.store import atomic_path
 
 
 def read_state(file: Path, what: str) -> dict[str, Tensor]:

@@ -67,8 +67,8 @@ def build(spec: ReportSpec, out: Path) -> Path:
 
     Raises StoreError when a shard table or an evaluation cannot be read.
     """
+    from expressway.files import atomic_path
     from expressway.reporting.html import render
-    from expressway.store import atomic_path
 
     target = out if out.suffix == ".html" else out / "index.html"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from expressway.columns import from_arrow
 from expressway.errors import StoreError
 from expressway.language import agreement
 from expressway.language.leak import Leak, audit
@@ -19,7 +20,7 @@ from expressway.manifest import Clip
 from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.filmstrips import FRAMES, evenly, thumbnail
 from expressway.reporting.streams import Films, films
-from expressway.store import Store, from_arrow, read_footer, read_table
+from expressway.store import Store, read_footer, read_table
 
 COLUMNS = ("raw", "refined", "flags", "measurements", "model", "prompt_id", "decoding")
 STRONGEST = 6

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expressway.errors import StoreError
+from expressway.files import atomic_path
 from expressway.reporting import ReportDataset
 from expressway.reporting.captions import Entry, drawn, entry, film, findings, labels
 from expressway.reporting.html import asset, environment, policy
-from expressway.store import Store, atomic_path
+from expressway.store import Store
 
 TEXT_LIMIT = 2000
 

@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from expressway.config import nearest
 from expressway.errors import USABLE, ConfigError
+from expressway.files import atomic_path
 from expressway.manifest import Clip
 from expressway.reporting import ReportDataset, filmstrips, streams, windows
 from expressway.reporting.captions import movements
 from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
 from expressway.reporting.html import asset, environment, policy
-from expressway.store import Store, atomic_path, read_footer, read_table
+from expressway.store import Store, read_footer, read_table
 
 Pictures = Mapping[str, Sequence[Markup]]
 

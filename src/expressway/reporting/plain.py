@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from expressway.files import atomic_path
 from expressway.reporting import tables
 from expressway.reporting.html import tables_page
 from expressway.reporting.results import summarise
-from expressway.store import atomic_path
 
 
 def write(name: str, caption: str, evaluations: Iterable[Path], folder: Path) -> list[Path]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expressway.errors import USABLE
+from expressway.files import atomic_path
 from expressway.reporting.text import visible
-from expressway.store import atomic_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image

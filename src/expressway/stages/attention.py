@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from expressway import backbones
+from expressway.columns import frame_array, frame_list
 from expressway.compute import Chunks, precision_for
 from expressway.data.samplers import nearest_frames, segment_frames
 from expressway.data.windows import best_window
@@ -26,7 +27,6 @@ from expressway.language.prompts import class_texts
 from expressway.preprocessing import decode
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.stages.backbone_config import BackboneConfig
-from expressway.store import frame_array, frame_list
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from expressway.columns import frame_array, frame_list
 from expressway.errors import RowFailure
 from expressway.faces import align
 from expressway.faces.align import FloatArray
@@ -15,7 +16,6 @@ from expressway.faces.landmarks import to_68
 from expressway.faces.pictures import decode
 from expressway.faces.track import coverage, fill
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
-from expressway.store import frame_array, frame_list
 
 MESH_POINTS = 478
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from expressway import backbones
+from expressway.columns import frame_array, frame_list
 from expressway.compute import as_half, precision_for
 from expressway.language import encoders, teachers
 from expressway.preprocessing import decode
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.stages.text_embeddings import Memory, TextEmbeddingsConfig, phrasings
-from expressway.store import frame_array, frame_list
 
 # Says that a vector stands for the clip as a whole.
 WHOLE_CLIP = -1

@@ -17,11 +17,11 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from expressway import backbones
+from expressway.columns import frame_array, frame_list
 from expressway.compute import Chunks, as_half, local_folder, precision_for
 from expressway.language import encoders
 from expressway.language.encoders import TextEncoder
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
-from expressway.store import frame_array, frame_list
 
 log = logging.getLogger(__name__)
 

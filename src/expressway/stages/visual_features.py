@@ -17,11 +17,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from expressway import backbones
+from expressway.columns import frame_array, frame_list
 from expressway.compute import Chunks, as_half, precision_for
 from expressway.preprocessing import Preprocess, decode
 from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.stages.backbone_config import BackboneConfig
-from expressway.store import frame_array, frame_list
 
 if TYPE_CHECKING:
     from torch import Tensor

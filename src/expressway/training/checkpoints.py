@@ -20,8 +20,8 @@ from torch import distributed
 
 from expressway.data.clips import ClipDataset
 from expressway.data.specs import TrainSpec
+from expressway.files import atomic_path
 from expressway.provenance import digest
-from expressway.store import atomic_path
 from expressway.training.distributed import sigterm_handler
 from expressway.training.loop import Loop
 from expressway.training.progress import Progress

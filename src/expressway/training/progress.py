@@ -12,8 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from expressway.data.specs import TrainSpec
+from expressway.files import atomic_path
 from expressway.methods.base import Method
-from expressway.store import atomic_path
 from expressway.training.loop import Loop
 from expressway.training.publishing import count
 from expressway.training.runtime import Runtime

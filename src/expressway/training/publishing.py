@@ -9,9 +9,9 @@ from torch import Tensor
 from expressway.backbones import Backbone
 from expressway.data.cards import WEIGHTS, ModelCard
 from expressway.data.specs import TrainSpec
+from expressway.files import atomic_path
 from expressway.methods.base import Method
 from expressway.provenance import package_versions
-from expressway.store import atomic_path
 
 PACKAGES = ("expressway", "torch", "lightning", "open_clip_torch", "numpy")
 

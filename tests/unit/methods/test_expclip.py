@@ -9,13 +9,14 @@ from feature_world import DIM, LABELS
 from safetensors.torch import save_file
 
 from expressway import backbones, methods, prediction, training
+from expressway.columns import frame_array, frame_list
 from expressway.data.cards import ModelCard
 from expressway.data.clips import Batch, ClipStores
 from expressway.data.samplers import generator
 from expressway.errors import ConfigError
 from expressway.methods.base import Context
 from expressway.methods.expclip import RELEASED_PIXELS, ExpCLIP, Recipe
-from expressway.store import ShardWriter, Store, frame_array, frame_list, read_table
+from expressway.store import ShardWriter, Store, read_table
 
 TEACHER_DIM = 24
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from report_world import COMPARISON, LABELS, World, clip
 
+from expressway.files import write_json
 from expressway.manifest import Clip
-from expressway.store import write_json
 
 
 @pytest.fixture

@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from expressway import backbones
+from expressway.columns import blobs, frame_list
 from expressway.data.windows import best_window
 from expressway.errors import ConfigError
 from expressway.manifest import Clip
-from expressway.stage import Job, Row, Runtime, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Row, Runtime, Source
 from expressway.stages.attention import STAGE, AttentionConfig, Comparison
-from expressway.store import ShardReader, ShardWriter, blobs, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 LABELS = ("happiness", "anger", "fear")

@@ -17,15 +17,18 @@ import pytest
 import tiny_captioners
 from crops import faces_row
 
+from expressway.columns import blobs, frame_list
 from expressway.config import validate
 from expressway.demo import render, world
 from expressway.errors import ConfigError
 from expressway.language.refine import read_lexicon
 from expressway.manifest import Clip
-from expressway.stage import Job, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Source
 from expressway.stages import faces, frames, landmarks
 from expressway.stages.captions import STAGE, CaptionsConfig
-from expressway.store import ShardReader, ShardWriter, blobs, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 SENTENCE = "the brows go up and lips part"
 SEED = 5

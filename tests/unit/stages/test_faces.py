@@ -6,14 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
+from expressway.columns import blobs, frame_list
 from expressway.errors import RowFailure
 from expressway.faces import align
 from expressway.faces.detectors.base import overlap
 from expressway.manifest import Clip
-from expressway.stage import Job, Row, Runtime, Source, call, run
+from expressway.rows import Job, call
+from expressway.runner import run
+from expressway.stage import Row, Runtime, Source
 from expressway.stages import faces
 from expressway.stages.faces import STAGE, FacesConfig
-from expressway.store import ShardReader, ShardWriter, blobs, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 FPS = 25.0
 

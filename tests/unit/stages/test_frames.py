@@ -10,7 +10,8 @@ from PIL import Image
 
 from expressway.manifest import Clip
 from expressway.media.subprocesses import ffmpeg_binary
-from expressway.stage import Job, run
+from expressway.rows import Job
+from expressway.runner import run
 from expressway.stages.frames import STAGE, FramesConfig
 from expressway.store import ShardReader
 

@@ -11,13 +11,16 @@ import tiny_teachers
 from pydantic import ValidationError
 
 from expressway import backbones
+from expressway.columns import blobs, frame_list
 from expressway.language import teachers
 from expressway.manifest import Clip
 from expressway.preprocessing import decode
-from expressway.stage import Job, Row, Runtime, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Row, Runtime, Source
 from expressway.stages import teacher_embeddings
 from expressway.stages.teacher_embeddings import STAGE, TeacherEmbeddingsConfig, chosen
-from expressway.store import ShardReader, ShardWriter, blobs, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 SMILE, FROWN = "the lip corners are pulled up", "a frown: brows drawn together"

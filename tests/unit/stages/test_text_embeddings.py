@@ -12,7 +12,9 @@ from expressway import backbones
 from expressway.errors import ConfigError, StoreError, SystemicError
 from expressway.language import encoders
 from expressway.manifest import Clip
-from expressway.stage import Job, Row, Runtime, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Row, Runtime, Source
 from expressway.stages import text_embeddings
 from expressway.stages.text_embeddings import STAGE, Memory, TextEmbeddingsConfig, phrasings
 from expressway.store import ShardReader, ShardWriter

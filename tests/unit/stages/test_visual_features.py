@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from expressway import backbones
+from expressway.columns import blobs, frame_list
 from expressway.errors import RowFailure, SystemicError
 from expressway.manifest import Clip
-from expressway.stage import Job, Row, Runtime, Source, run
+from expressway.rows import Job
+from expressway.runner import run
+from expressway.stage import Row, Runtime, Source
 from expressway.stages import visual_features
 from expressway.stages.visual_features import (
     STAGE,
@@ -20,7 +23,7 @@ from expressway.stages.visual_features import (
     transformed,
     view_matrix,
 )
-from expressway.store import ShardReader, ShardWriter, blobs, frame_list
+from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 CLIPS = [Clip(name, f"{name}.mp4") for name in ("a", "b", "c")]
