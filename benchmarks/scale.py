@@ -30,8 +30,8 @@ from pathlib import Path
 import yaml
 
 from expressway import stages
-from expressway.graph import ADOPTING
 from expressway.language.emotions import BASIC
+from expressway.planning.targets import ADOPTING
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = ("Snakefile", "workflow", "profiles", "data/demo", "config/methods")
@@ -100,7 +100,7 @@ MILLION = 1_000_000
 # what a stage's job does before it looks at a clip
 JOB = """from pathlib import Path
 from expressway import schema
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 Plan(schema.load(Path("config/config.yaml"))).expectation("scale", "faces", "mediapipe", "00000")
 """
 

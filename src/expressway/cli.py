@@ -39,7 +39,7 @@ def main() -> None:
 
 def _plan(config: Path) -> Any:
     from expressway import schema
-    from expressway.plan import Plan
+    from expressway.planning.plan import Plan
 
     return Plan(schema.load(config))
 
@@ -205,13 +205,12 @@ def evaluate(
 def compare(
     a: Annotated[str, typer.Argument(help="model/evaluation")],
     b: Annotated[str, typer.Argument(help="model/evaluation")],
-    out: Annotated[Path, typer.Option(help="JSON file to write")],
     config: ConfigOption = CONFIG,
 ) -> None:
     """Compare two results on the same clips: paired bootstrap of the difference."""
     from expressway import jobs
 
-    print(jobs.compare(_plan(config), a, b, out))
+    print(jobs.compare(_plan(config), a, b))
 
 
 @app.command()
@@ -267,14 +266,28 @@ def inspect(
 @app.command()
 def adopt(
     accept: Annotated[
-        list[str], typer.Option(help="stage whose change you vouch for (noted in a ledger)")
+        list[str],
+        typer.Option(help="stage, model or evaluation whose change you vouch for, in a ledger"),
     ] = [],  # noqa: B006 - typer reads the default, nothing changes it
     config: ConfigOption = CONFIG,
 ) -> None:
-    """Make outputs current again after dvc pull or a clone: only what its footer proves."""
+    """Count what is current after dvc pull or a clone; accept changes that change no result."""
     from expressway.adoption import adopt
 
     print(adopt(_plan(config), accept))
+
+
+@app.command()
+def why(
+    target: Annotated[
+        str | None, typer.Argument(help="path of an output, or name of a stage, model, evaluation")
+    ] = None,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Say what a run would make and why: what differs from what each file was made of."""
+    from expressway.why import why
+
+    print(why(_plan(config), target))
 
 
 @app.command()

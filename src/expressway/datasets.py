@@ -179,13 +179,3 @@ def _contents(name: str, config: DatasetConfig, clips: Iterable[Clip]) -> dict[s
             found[clip.path] = ledger.sha256(root / clip.path, clip.path) or clip.sha256
     ledger.save()
     return found
-
-
-def shard_path(dataset: str, stage: str, variant: str, shard: str) -> str:
-    """Return the path of one shard table."""
-    return f"results/{dataset}/{stage}/{variant}/{shard}.parquet"
-
-
-def truth_path(root: Path, shard: str) -> str:
-    """Return the path of the demo world's ground truth for one shard."""
-    return f"{root}/clips/{shard}.truth.parquet"

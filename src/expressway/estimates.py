@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from expressway.datasets import shard_path
 from expressway.job_times import Job, jobs
 from expressway.manifest import Clip
-from expressway.plan import Plan, narrowed
+from expressway.planning import paths
+from expressway.planning.outputs import Output, Outputs
+from expressway.planning.plan import Plan, narrowed
+from expressway.planning.staleness import Staleness
 from expressway.stage import StageConfig
 from expressway.store import read_footer
 
 RATES = Path(__file__).with_name("rates.csv")
-BENCHMARKS = Path("logs/benchmarks")
 NETWORK_KEYS = ("backbone", "model", "detector")
 RATED_FRAMES = 37
 HERE, SHIPPED, UNKNOWN = "measured here", "shipped rate", "not measured"
@@ -74,18 +75,20 @@ def describe(plan: Plan, table: str | None = None) -> str:
 def stores(plan: Plan) -> list[Cost]:
     """Return the stores of all data sets of a plan."""
     found = []
+    outputs = Outputs(plan)
+    staleness = Staleness(outputs)
     for name in plan.settings.datasets:
         dataset = plan.dataset(name)
-        for stage, variant in plan.stores(name):
-            paths = {s: Path(shard_path(name, stage, variant, s)) for s in dataset.shards}
-            todo = [s for s, path in paths.items() if not path.exists()]
-            rate = store_rate(name, stage, variant, plan.config(stage, variant))
+        for stage, variant in plan.stores.of_dataset(name):
+            shards = [outputs.shard(name, stage, variant, s) for s in dataset.shards]
+            todo = [Path(each.path).stem for each in shards if not staleness.is_current(each)]
+            rate = store_rate(name, stage, variant, plan.configuration.variant(stage, variant))
             clips = sum(_clips(dataset.rows(s), rate) for s in todo)
             found.append(
                 Cost(
                     f"{name}: {stage}/{variant}",
-                    len(paths),
-                    len(paths) - len(todo),
+                    len(shards),
+                    len(shards) - len(todo),
                     None if rate.cpu_seconds is None else rate.cpu_seconds * clips / 3600,
                     None if rate.bytes is None else rate.bytes * clips / 1e9,
                     rate.source,
@@ -103,9 +106,9 @@ def _clips(clips: Iterable[Clip], rate: Rate) -> float:
 
 def store_rate(dataset: str, stage: str, variant: str, config: StageConfig) -> Rate:
     """Return the cost of one clip: this store's own where some is there, else a shipped one."""
-    folder = Path("results") / dataset / stage / variant
+    folder = Path(paths.store(dataset, stage, variant))
     shards = sorted(folder.glob("[0-9]*.parquet"))
-    times = [BENCHMARKS / dataset / stage / variant / f"{path.stem}.tsv" for path in shards]
+    times = [paths.BENCHMARKS / dataset / stage / variant / f"{path.stem}.tsv" for path in shards]
     seconds = _seconds(times)
     if shards and seconds:
         rows = sum(_rows(path) for path in shards)
@@ -141,11 +144,12 @@ def _rows(shard: Path) -> int:
 def models(plan: Plan) -> list[Cost]:
     """Return the training runs of a plan; hours are those of runs of the same model."""
     found = []
+    outputs = Outputs(plan)
+    staleness = Staleness(outputs)
     for name in plan.settings.models:
-        runs = plan.runs(name)
-        folder = Path("results/models") / name
-        done = sum((folder / run / "model.json").exists() for run in runs)
-        seconds = _seconds((BENCHMARKS / "models" / name).glob("*.tsv"))
+        runs = [outputs.model(name, *run) for run in plan.models.runs(name)]
+        done = sum(map(staleness.is_current, runs))
+        seconds = _seconds((paths.BENCHMARKS / "models" / name).glob("*.tsv"))
         hours = mean(seconds) * (len(runs) - done) / 3600 if seconds else None
         source = HERE if seconds else UNKNOWN
         found.append(Cost(f"model {name}", len(runs), done, hours, None, source))
@@ -155,29 +159,42 @@ def models(plan: Plan) -> list[Cost]:
 def evaluations(plan: Plan) -> list[Cost]:
     """Return the evaluations of a plan: two jobs each, predictions and metrics."""
     found = []
+    outputs = Outputs(plan)
+    staleness = Staleness(outputs)
     for name, evaluation in plan.settings.evaluations.items():
-        folders = [
-            Path(f) for model in evaluation.models for f in plan.evaluation_folders(model, name)
-        ]
-        there = [f / part for f in folders for part in ("predictions.parquet", "metrics.json")]
-        tables = BENCHMARKS / "evaluations"
+        results = [r for model in evaluation.models for r in plan.evaluations.results(model, name)]
+        there = [make(*r) for r in results for make in (outputs.predictions, outputs.metrics)]
+        tables = paths.BENCHMARKS / "evaluations"
         seconds = _seconds(
             path for model in evaluation.models for path in (tables / model).glob(f"*/{name}*.tsv")
         )
-        done = sum(path.exists() for path in there)
+        done = sum(map(staleness.is_current, there))
         hours = mean(seconds) * (len(there) - done) / 3600 if seconds else None
         source = HERE if seconds else UNKNOWN
         found.append(Cost(f"evaluation {name}", len(there), done, hours, None, source))
     return found
 
 
-def _seconds(paths: Iterable[Path]) -> list[float]:
+def job_hours(output: Output) -> float | None:
+    """Return the CPU hours of a job as it ran before, or as others of its folder did."""
+    place = Path(output.path).relative_to(paths.RESULTS).with_suffix(".tsv")
+    if output.rule in ("train", "predict", "evaluate"):
+        suffix = ".predict.tsv" if output.rule == "predict" else ".tsv"
+        place = place.parent.with_name(place.parent.name + suffix)
+    if output.rule in ("report", "tables"):
+        place = Path(f"{output.rule}.tsv")
+    own = paths.BENCHMARKS / place
+    seconds = _seconds([own] if own.is_file() else sorted(own.parent.glob("*.tsv")))
+    return mean(seconds) / 3600 if seconds else None
+
+
+def _seconds(files: Iterable[Path]) -> list[float]:
     """Return the CPU seconds of jobs, the wall time where a job was too short to be sampled."""
-    return [job.cpu or job.seconds for job in _ran(paths)]
+    return [job.cpu or job.seconds for job in _ran(files)]
 
 
-def _ran(paths: Iterable[Path]) -> list[Job]:
-    return [job for path in paths if path.is_file() for job in jobs(path)]
+def _ran(files: Iterable[Path]) -> list[Job]:
+    return [job for path in files if path.is_file() for job in jobs(path)]
 
 
 def _total(costs: Sequence[Cost]) -> Cost:

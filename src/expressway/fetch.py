@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from expressway import downloads, stages
 from expressway.config import StrictModel
 from expressway.errors import ExpresswayError
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 from expressway.stage import Runtime, StageConfig
 
 M = TypeVar("M", bound=StrictModel)
@@ -44,13 +44,13 @@ def fetch(plan: Plan) -> Iterator[str]:
 def _loads(plan: Plan) -> Iterator[tuple[str, Callable[[], object]]]:
     from expressway import backbones
 
-    used = {pair for dataset in _datasets(plan) for pair in plan.stores(dataset)}
+    used = {pair for dataset in _datasets(plan) for pair in plan.stores.of_dataset(dataset)}
     for stage, variant in sorted(used, key=lambda pair: (stages.NAMES.index(pair[0]), pair[1])):
-        config = plan.config(stage, variant)
+        config = plan.configuration.variant(stage, variant)
         if not _is_remote(config):
             opened = partial(stages.get(stage).open, _light(config), Runtime())
             yield f"stages.{stage}.{variant}", opened
-    found = {plan.backbone(model) for model in plan.settings.models}
+    found = {plan.configuration.backbone(model) for model in plan.settings.models}
     for backbone in sorted(name for name in found if name):
         yield f"backbone {backbone}", partial(backbones.load, backbone)
 

@@ -1,16 +1,19 @@
 """What the workflow's jobs do: names of the configuration in, files out."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from expressway import coverage, devices, stages
-from expressway.datasets import shard_path, truth_path
 from expressway.errors import ConfigError
 from expressway.imports import uncollected
-from expressway.plan import Plan
+from expressway.planning import paths
+from expressway.planning.outputs import Outputs
+from expressway.planning.plan import Plan
+from expressway.planning.records import MADE_OF, note
+from expressway.planning.stores import Shard
 from expressway.provenance import package_versions
 from expressway.rows import Job
 from expressway.runner import run
@@ -34,10 +37,7 @@ def run_stage(
     Raises:
         ConfigError: code, configuration or manifest are no longer what the caller planned for.
     """
-    made_of = (
-        f"{plan.fingerprint(dataset, stage, variant)}-{plan.rows(dataset, stage, variant, shard)}"
-    )
-    if expect and expect != made_of:
+    if expect and expect != plan.stores.expectation(dataset, stage, variant, shard):
         raise ConfigError(
             f"{stage}/{variant} of {dataset}, shard {shard}: code, configuration or manifest "
             "changed after this run was planned; run snakemake again"
@@ -49,28 +49,29 @@ def run_stage(
 def stage_job(plan: Plan, name: tuple[str, str, str, str], cores: int, device: str) -> Job:
     """Return the job that makes one shard; ``name``: data set, stage, variant, shard."""
     dataset, stage, variant, shard = name
-    data = plan.dataset(dataset)
+    data, outputs = plan.dataset(dataset), Outputs(plan)
     return Job(
         stage=stages.get(stage),
-        config=plan.config(stage, variant),
+        config=plan.configuration.variant(stage, variant),
         clips=data.rows(shard),
         root=data.root,
-        inputs=plan.sources(*name),
-        output=Path(shard_path(*name)),
+        inputs=plan.stores.sources(*name),
+        output=Path(paths.shard(*name)),
         footer={
             "dataset": dataset,
             "variant": variant,
             "shard": shard,
-            "fingerprint": plan.fingerprint(dataset, stage, variant),
-            "rows": plan.rows(*name),
+            "fingerprint": plan.stores.fingerprint(dataset, stage, variant),
+            "own": plan.stores.own(dataset, stage, variant),
+            MADE_OF: outputs.record(outputs.shard(*name)),
             "device": device,
             "program": package_versions(OWN_PACKAGES),
         },
         cores=cores,
         runtime=Runtime(device=device, threads=cores),
         follow_symlinks=data.config.follow_symlinks,
-        journal=Path(f"state/journal/{dataset}/{stage}/{variant}/{shard}.sqlite"),
-        keys=plan.row_keys(*name),
+        journal=Path(paths.journal(*name)),
+        keys=plan.stores.row_keys(*name),
         store=_neighbours(plan, *name),
     )
 
@@ -79,17 +80,22 @@ def _neighbours(plan: Plan, dataset: str, stage: str, variant: str, shard: str) 
     """Return the other shards of a store, the nearest first: a row may have stood in one."""
     shards = plan.dataset(dataset).shards
     others = sorted(shards, key=lambda each: abs(int(each) - int(shard)))[1:]
-    return [Path(shard_path(dataset, stage, variant, each)) for each in others]
+    return [Path(paths.shard(dataset, stage, variant, each)) for each in others]
 
 
 def cover(plan: Plan, dataset: str, stage: str, variant: str) -> str:
-    """Write a store's coverage next to its shards; return a line that says what was found."""
-    paths = [Path(path) for path in plan.store_paths(dataset, stage, variant)]
-    out = Path(f"results/{dataset}/{stage}/{variant}/coverage.json")
+    """Write a store's coverage; return a line that says what was found."""
+    outputs = Outputs(plan)
+    output = outputs.coverage(dataset, stage, variant)
     allowed = plan.dataset(dataset).config.max_failed_fraction
     key = f"max_failed_fraction in {plan.settings.dataset_folder}/{dataset}.yaml"
-    found = coverage.write(paths, out, allowed, key)
-    return f"{out}: {found['usable']} of {found['clips']} clips usable"
+    shards = [Path(path) for path in plan.stores.paths(dataset, stage, variant)]
+    made_of = outputs.record(output)
+    found = coverage.write(
+        shards, Path(output.path), allowed, key, paths.store(dataset, stage, variant)
+    )
+    note(output.path, made_of)
+    return f"{output.path}: {found['usable']} of {found['clips']} clips usable"
 
 
 def render(plan: Plan, dataset: str, shard: str, cores: int) -> None:
@@ -100,21 +106,13 @@ def render(plan: Plan, dataset: str, shard: str, cores: int) -> None:
     """
     from expressway import demo
 
-    data = plan.dataset(dataset)
+    data, outputs = plan.dataset(dataset), Outputs(plan)
     if data.config.demo_seed is None:
         raise ConfigError(f"{dataset} has no demo_seed: its clips are files of yours")
-    truth = Path(truth_path(data.root, shard))
-    demo.render_clips(data.rows(shard), data.config.demo_seed, data.root, truth, cores)
-
-
-def model_folder(model: str, split: str, seed: int) -> Path:
-    """Return the folder of one trained model."""
-    return Path(f"results/models/{model}/{split}-seed{seed}")
-
-
-def result_folder(model: str, split: str, seed: int, evaluation: str) -> Path:
-    """Return the folder of one model's results under one evaluation."""
-    return Path(f"results/evaluations/{model}/{split}-seed{seed}/{evaluation}")
+    output = outputs.clips(dataset, shard)
+    made_of = {MADE_OF: outputs.record(output)}
+    clips, seed = data.rows(shard), data.config.demo_seed
+    demo.render_clips(clips, seed, data.root, Path(output.path), cores, made_of)
 
 
 def train(
@@ -144,8 +142,8 @@ def train(
 
     spec = _train_spec(plan, model, split, seed)
     _check_there(plan, model, split, seed)
-    out = model_folder(model, split, seed)
-    state = Path("state/models") / model / out.name
+    out = Path(paths.model(model, split, seed))
+    state = Path(paths.training_state(model, split, seed))
     with training.claimed(gpus) as cards:
         return training.train(
             spec,
@@ -161,50 +159,58 @@ def train(
 
 def _check_there(plan: Plan, model: str, split: str, seed: int) -> None:
     """Refuse to train before what the run reads is there."""
-    files = plan.training_files(model, split, seed)
+    inputs = Outputs(plan).model(model, split, seed).inputs()
+    files = [above.path for above in inputs if above.rule != "coverage"]
     missing = [file for file in files if not Path(file).exists()]
     if missing:
         raise ConfigError(
             f"{model} on {split}: {len(missing)} of {len(files)} files that it reads are missing "
             f"({missing[0]}, …); make them, and train, with: snakemake --cores all "
-            f"{model_folder(model, split, seed)}/model.json"
+            f"{paths.card(model, split, seed)}"
         )
 
 
 def _train_spec(plan: Plan, model: str, split: str, seed: int) -> Any:
     from expressway.data.specs import TrainSpec
 
-    if split not in plan.splits(model):
-        raise ConfigError(f"{model} has no split {split!r}; known: {', '.join(plan.splits(model))}")
-    start = plan.start_folder(model, split, seed)
-    config = plan.model(model)
+    outputs = Outputs(plan)
+    known = plan.models.splits(model)
+    if split not in known:
+        raise ConfigError(f"{model} has no split {split!r}; known: {', '.join(known)}")
+    start = plan.models.start_folder(model, split, seed)
+    config = plan.configuration.model(model)
     data = plan.dataset(config.dataset)
-    labels = plan.labels(model, split)
+    labels = plan.models.labels(model, split)
     return TrainSpec(
         model=model,
         method=config.method,
-        recipe=plan.recipe(model),
+        recipe=plan.configuration.recipe(model),
         clips=data.clips,
-        parts=plan.members(model, split),
-        stores=_paths(plan.training_stores(model, split)),
+        parts=plan.models.members(model, split),
+        stores=_by_stage(plan.models.shards(model, split)),
         task=config.task,
         labels=labels,
         protocol=config.protocol,
         split=split,
         seed=seed,
-        backbone=plan.backbone(model) or "",
+        backbone=plan.configuration.backbone(model) or "",
         dataset=config.dataset,
         targets=tuple(config.targets),
         start=Path(start) if start else None,
         prompts=_prompts(plan, config.prompts, _spoken(labels, config.protocol)),
         prompt_set=config.prompts,
         provenance=_provenance(plan, model),
-        fingerprint=plan.model_expectation(model, split),
+        fingerprint=plan.models.expectation(model, split),
+        made_of=outputs.record(outputs.model(model, split, seed)),
     )
 
 
-def _paths(stores: Mapping[str, list[str]]) -> dict[str, list[Path]]:
-    return {stage: [Path(path) for path in paths] for stage, paths in stores.items()}
+def _by_stage(shards: Sequence[Shard]) -> dict[str, list[Path]]:
+    """Return stage -> its shard tables."""
+    found: dict[str, list[Path]] = {}
+    for shard in shards:
+        found.setdefault(shard[1], []).append(Path(paths.shard(*shard)))
+    return found
 
 
 def _prompts(plan: Plan, name: str | None, labels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -225,12 +231,13 @@ def _spoken(labels: tuple[str, ...], protocol: str) -> tuple[str, ...]:
 def _provenance(plan: Plan, model: str) -> dict[str, Any]:
     """Return stage -> variant and configuration of every store above a model."""
     found: dict[str, Any] = {}
-    waiting = list(plan.model(model).stores.items())
+    stores = plan.configuration.model(model).stores.items()
+    waiting = [(stage, plan.configuration.same_as(stage, variant)) for stage, variant in stores]
     while waiting:
         stage, variant = waiting.pop()
-        config = plan.config(stage, variant)
+        config = plan.configuration.variant(stage, variant)
         found[stage] = {"variant": variant, **config.model_dump(mode="json")}
-        waiting += config.upstream().items()
+        waiting += plan.configuration.upstream(stage, variant).items()
     return found
 
 
@@ -242,42 +249,43 @@ def predict(
         from expressway import prediction
     from expressway.data.specs import PredictSpec
 
-    config = plan.evaluation(evaluation)
-    data = plan.dataset(config.dataset)
-    labels = plan.test_labels(model, evaluation, split)
+    config = plan.configuration.evaluation(evaluation)
+    data, outputs = plan.dataset(config.dataset), Outputs(plan)
+    shards = plan.evaluations.shards(model, evaluation, split)
+    labels = plan.evaluations.test_labels(model, evaluation, split)
     spec = PredictSpec(
         evaluation=evaluation,
         protocol=config.protocol,
         dataset=config.dataset,
         task=config.task,
-        rows=plan.test_rows(model, evaluation, split),
-        stores=_paths(plan.test_stores(model, evaluation, split)),
+        rows=plan.evaluations.test_rows(model, evaluation, split),
+        stores=_by_stage(shards[config.dataset]),
         labels=labels,
         all_labels=tuple(data.config.labels.get(config.task, ())),
-        targets=tuple(plan.model(model).targets),
+        targets=tuple(plan.configuration.model(model).targets),
         prompts=_prompts(plan, config.prompts, _spoken(labels, config.protocol)),
         prompt_set=config.prompts,
         class_vectors=Path("state/class_vectors"),
-        fingerprint=plan.evaluation_fingerprint(model, evaluation, split),
+        made_of=outputs.record(outputs.predictions(model, split, seed, evaluation)),
     )
     spec = replace(spec, unknown=_unknown(plan, spec, model, split))
-    out = result_folder(model, split, seed, evaluation) / "predictions.parquet"
+    out = Path(paths.predictions(model, split, seed, evaluation))
     with devices.claim(gpus) as device:
-        folder = model_folder(model, split, seed)
+        folder = Path(paths.model(model, split, seed))
         return prediction.predict(folder, spec, out, device=device, threads=cores)
 
 
 def _unknown(plan: Plan, spec: Any, model: str, split: str) -> Any:
     """Return what is asked of the clips of another data set that play the unknown, if any."""
-    config = plan.evaluation(spec.evaluation).unknown
+    config = plan.configuration.evaluation(spec.evaluation).unknown
     if config is None:
         return None
     return replace(
         spec,
         dataset=config.dataset,
         task=config.task,
-        rows=plan.unknown_rows(model, spec.evaluation, split),
-        stores=_paths(plan.unknown_stores(model, spec.evaluation, split)),
+        rows=plan.evaluations.unknown_rows(model, spec.evaluation, split),
+        stores=_by_stage(plan.evaluations.shards(model, spec.evaluation, split)[config.dataset]),
         all_labels=tuple(plan.dataset(config.dataset).config.labels.get(config.task, ())),
     )
 
@@ -286,19 +294,28 @@ def evaluate(plan: Plan, model: str, evaluation: str, split: str, seed: int) -> 
     """Write the metrics of one prediction table; return the file."""
     from expressway.evaluation import protocols
 
-    plan.evaluation(evaluation)
-    folder = result_folder(model, split, seed, evaluation)
-    protocols.evaluate(folder / "predictions.parquet", folder / "metrics.json")
-    return folder / "metrics.json"
+    plan.configuration.evaluation(evaluation)
+    outputs = Outputs(plan)
+    output = outputs.metrics(model, split, seed, evaluation)
+    made_of = outputs.record(output)
+    scores = Path(paths.predictions(model, split, seed, evaluation))
+    protocols.evaluate(scores, Path(output.path))
+    note(output.path, made_of)
+    return Path(output.path)
 
 
-def compare(plan: Plan, a: str, b: str, out: Path) -> Path:
+def compare(plan: Plan, a: str, b: str) -> Path:
     """Write the paired comparison of two results; return the file."""
     from expressway.evaluation import protocols
 
+    (model, evaluation), (other, another) = a.split("/"), b.split("/")
+    outputs = Outputs(plan)
+    output = outputs.comparison(model, evaluation, other, another)
+    made_of = outputs.record(output)
     sides = [
-        [Path(folder) / "predictions.parquet" for folder in plan.evaluation_folders(*side)]
-        for side in (a.split("/"), b.split("/"))
+        [Path(folder) / "predictions.parquet" for folder in plan.evaluations.folders(*side)]
+        for side in ((model, evaluation), (other, another))
     ]
-    protocols.compare(sides[0], sides[1], out)
-    return out
+    protocols.compare(sides[0], sides[1], Path(output.path))
+    note(output.path, made_of)
+    return Path(output.path)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from expressway import schema
-from expressway.datasets import truth_path
 from expressway.errors import ConfigError
 from expressway.files import write_json
 from expressway.jobs import OWN_PACKAGES
-from expressway.plan import Plan, narrowed
+from expressway.planning import paths
+from expressway.planning.outputs import Outputs
+from expressway.planning.plan import Plan, narrowed
+from expressway.planning.records import note
 from expressway.provenance import package_versions
 
 REPORTED_PACKAGES = (
@@ -35,8 +37,14 @@ def _published_table(plan: Plan, name: str) -> list[Path]:
 
     described = schema.table(name)
     rows = [
-        (title, {column: [Path(f) for f in folders] for column, folders in cells.items()})
-        for title, cells in plan.table_rows(name)
+        (
+            title,
+            {
+                column: [Path(paths.evaluation(*result)) for result in results]
+                for column, results in cells.items()
+            },
+        )
+        for title, cells in plan.evaluations.table_rows(name)
     ]
     table = published.TableSpec(
         name=name,
@@ -47,19 +55,27 @@ def _published_table(plan: Plan, name: str) -> list[Path]:
         published=schema.TABLES / "published.csv",
     )
     chosen = narrowed(plan, name)
-    return published.write(table, _report_spec(chosen, described.title), TABLES)
+    outputs = Outputs(plan)
+    output = outputs.table(name)
+    made_of = outputs.record(output)
+    written = published.write(table, _report_spec(chosen, described.title), TABLES)
+    note(output.path, made_of)
+    return written
 
 
 def _all_results(plan: Plan) -> list[Path]:
     from expressway.reporting import plain, results
 
-    evaluations = [Path(path) for path in plan.all_evaluations()]
+    evaluations = [Path(path) for path in plan.evaluations.all_folders()]
     written = plain.write("results", plan.settings.report.title, evaluations, TABLES)
     metrics = {
         f"{row.model}/{row.evaluation}": {m: v.pooled for m, v in row.measures.items()}
         for row in results.summarise(evaluations)
     }
     write_json(TABLES / "metrics.json", metrics)
+    outputs = Outputs(plan)
+    output = outputs.results_table()
+    note(output.path, outputs.record(output))
     return [*written, TABLES / "metrics.json"]
 
 
@@ -72,7 +88,13 @@ def report(plan: Plan, out: Path, dataset: str | None = None) -> Path:
     if dataset is None:
         plain = ("All results as plain tables", "../tables/results.html")
         spec = replace(spec, pages=[plain, *spec.pages])
-    return reporting.build(spec, out)
+    outputs = Outputs(plan)
+    output = outputs.report(dataset)
+    made_of = outputs.record(output)
+    written = reporting.build(spec, out)
+    if written == Path(output.path):
+        note(output.path, made_of)
+    return written
 
 
 def _report_spec(plan: Plan, title: str, dataset: str | None = None) -> Any:
@@ -87,9 +109,9 @@ def _report_spec(plan: Plan, title: str, dataset: str | None = None) -> Any:
         datasets=[
             replace(_report_dataset(plan, name), overlaps=_overlaps(plan, name)) for name in names
         ],
-        evaluations=[Path(path) for path in plan.all_evaluations()] if whole else [],
-        models=[Path(path) for path in plan.cards()] if whole else [],
-        comparisons=[Path(path) for path in plan.comparison_paths] if whole else [],
+        evaluations=[Path(path) for path in plan.evaluations.all_folders()] if whole else [],
+        models=[Path(path) for path in plan.models.cards()] if whole else [],
+        comparisons=[Path(path) for path in plan.evaluations.comparison_paths] if whole else [],
         benchmarks=_benchmarks(None if whole else dataset),
         config=plan.settings.model_dump(mode="json"),
         versions=package_versions(REPORTED_PACKAGES),
@@ -130,7 +152,7 @@ def inspect(plan: Plan, dataset: str | None, clip: str, out: Path | None) -> Pat
     from expressway.reporting import clip_page
 
     name = dataset or _dataset_of(plan, clip)
-    evaluations = [Path(path) for path in plan.all_evaluations()]
+    evaluations = [Path(path) for path in plan.evaluations.all_folders()]
     target = out or Path(f"results/{name}/clips/{clip}.html")
     return clip_page.build(_report_dataset(plan, name), clip, evaluations, target)
 
@@ -150,8 +172,8 @@ def _report_dataset(plan: Plan, name: str) -> Any:
     from expressway.reporting import ReportDataset
 
     stores = {
-        (stage, variant): [Path(path) for path in plan.store_paths(name, stage, variant)]
-        for stage, variant in plan.stores(name)
+        (stage, variant): [Path(path) for path in plan.stores.paths(name, stage, variant)]
+        for stage, variant in plan.stores.of_dataset(name)
     }
     data = plan.dataset(name)
     labelled = Counter(task for clip in data.clips for task in clip.labels)
@@ -159,7 +181,8 @@ def _report_dataset(plan: Plan, name: str) -> Any:
         name=name,
         manifest=data.clips,
         stores=stores,
-        truth=[Path(truth_path(data.root, shard)) for shard in data.shards],
+        coverage={store: Path(paths.coverage(name, *store)) for store in stores},
+        truth=[Path(paths.truth(data.root, shard)) for shard in data.shards],
         task=max(data.config.labels, key=labelled.__getitem__, default=None),
         folds=_folds(plan, name, next((row.scheme for row in data.splits), "")),
     )
@@ -193,8 +216,6 @@ def _benchmarks(dataset: str | None) -> list[tuple[str, Path]]:
 
 def _rule_of(path: Path) -> str:
     first = path.parts[0]
-    if path.stem == "coverage":
-        return "coverage"
     if first in ("models", "evaluations", "comparisons"):
         if path.name.endswith(".predict.tsv"):
             return "predict"

@@ -248,5 +248,5 @@ def _footer(card: ModelCard, spec: PredictSpec, labels: Sequence[str]) -> dict[s
         "trained_on": card.dataset,
         "unknown_from": other.dataset if other else None,
         "notes": [OTHER_RECORDINGS.format(other.dataset)] if other else [],
-        "made_of": [card.fingerprint, spec.fingerprint],
+        "made_of": dict(spec.made_of),
     }

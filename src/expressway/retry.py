@@ -11,11 +11,11 @@ from typing import Any
 
 from expressway import devices, stages
 from expressway.config import nearest
-from expressway.datasets import shard_path
 from expressway.errors import STATUSES, USABLE, ConfigError, ExpresswayError
 from expressway.jobs import stage_job
 from expressway.journal import Journal
-from expressway.plan import Plan
+from expressway.planning import paths
+from expressway.planning.plan import Plan
 from expressway.rows import Job, identities
 from expressway.runner import outcomes
 from expressway.stage import Outcome
@@ -42,12 +42,12 @@ def retry(
     _check(stage, statuses)
     with devices.claim(gpus) as device:
         for name in _shards(plan, stage, dataset):
-            again = _rows(Path(shard_path(*name)), statuses)
+            again = _rows(Path(paths.shard(*name)), statuses)
             if again:
                 _check_current(plan, name)
                 counts = compute(stage_job(plan, name, cores, device), again)
                 told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-                yield f"{shard_path(*name)}: {len(again)} row(s) again: {told}"
+                yield f"{paths.shard(*name)}: {len(again)} row(s) again: {told}"
 
 
 def _check(stage: str, statuses: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ def _check(stage: str, statuses: Sequence[str]) -> None:
 
 def _shards(plan: Plan, stage: str, dataset: str | None) -> Iterator[tuple[str, str, str, str]]:
     for name in [dataset] if dataset else plan.settings.datasets:
-        for each, variant in plan.stores(name):
+        for each, variant in plan.stores.of_dataset(name):
             for shard in plan.dataset(name).shards if each == stage else ():
                 yield name, stage, variant, shard
 
@@ -79,10 +79,10 @@ def _rows(path: Path, statuses: Sequence[str]) -> list[int]:
 
 
 def _check_current(plan: Plan, name: tuple[str, str, str, str]) -> None:
-    footer = ShardReader(Path(shard_path(*name))).footer
-    if f"{footer.get('fingerprint')}-{footer.get('rows')}" != plan.expectation(*name):
+    footer = ShardReader(Path(paths.shard(*name))).footer
+    if f"{footer.get('fingerprint')}-{footer.get('rows')}" != plan.stores.expectation(*name):
         raise ConfigError(
-            f"{shard_path(*name)}: code, configuration or manifest changed since it was made; "
+            f"{paths.shard(*name)}: code, configuration or manifest changed since it was made; "
             "run snakemake, which computes all its rows again"
         )
 

@@ -111,9 +111,14 @@ def identities(job: Job) -> list[str]:
     """
     if not job.keys:
         return [""] * len(job.clips)
-    paths = [source.path for _, source in sorted(job.inputs.items()) if source.path]
+    paths = sorted(source.path for source in job.inputs.values() if source.path)
     contents = [matching_reader(path, job).contents for path in paths]
-    return [digest([key, *read]) for key, *read in zip(job.keys, *contents, strict=True)]
+    return [row_identity(key, read) for key, *read in zip(job.keys, *contents, strict=True)]
+
+
+def row_identity(key: str, read: Sequence[str | None]) -> str:
+    """Return what identifies a row: its key, and the content of the upstream rows, by path."""
+    return digest([key, *read])
 
 
 def matching_reader(path: Path, job: Job) -> ShardReader:

@@ -75,6 +75,10 @@ class Stage:
         images: one clip per row group.
         packages: distributions whose versions the footer records.
         journal: finished rows outlive a killed job (``batches`` only; for rows that cost much).
+        summary: what the stage does, in a sentence.
+        environment: file in envs/ that has what its jobs import.
+        memory_mb, minutes: that a job asks a cluster for; profiles override them.
+        every_core: a job takes the cores that the data set's other shards leave over.
     """
 
     name: str
@@ -86,6 +90,11 @@ class Stage:
     images: bool = False
     packages: tuple[str, ...] = ()
     journal: bool = False
+    summary: str = ""
+    environment: Literal["media", "faces", "language"] = "language"
+    memory_mb: int = 4000
+    minutes: int = 240
+    every_core: bool = False
 
 
 @dataclass(frozen=True)

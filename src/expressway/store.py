@@ -80,7 +80,7 @@ class ShardWriter:
 
     def _append(self, table: pa.Table, identity: str, content: str) -> None:
         self._pending.append(table)
-        self._rows.append([identity, content])
+        self._rows.append([table.column("clip_id")[0].as_py(), identity, content])
         if sum(table.nbytes for table in self._pending) > self._group_bytes:
             self._flush()
 
@@ -131,15 +131,26 @@ def read_footer(path: Path) -> dict[str, Any]:
     return footer
 
 
-def _rows(file: pq.ParquetFile, path: Path) -> tuple[list[str], list[str]]:
-    """Return identity and content of every row."""
+def _rows(file: pq.ParquetFile, path: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return id, identity and content of every row."""
     try:
         rows = json.loads(file.metadata.metadata[ROWS_KEY])
-        return [identity for identity, _ in rows], [content for _, content in rows]
+        ids, identities, contents = zip(*rows, strict=True) if rows else ((), (), ())
     except (KeyError, ValueError, TypeError) as error:
-        raise StoreError(
-            f"{path}: no list of its rows; delete it and run snakemake again"
-        ) from error
+        raise StoreError(f"{path}: no list of rows; delete it and run snakemake again") from error
+    return list(ids), list(identities), list(contents)
+
+
+def row_contents(path: Path) -> dict[str, str]:
+    """Return clip id -> what identifies the values of its row in a shard table."""
+    ids, _, contents = _rows(open_parquet(path), path)
+    return dict(zip(ids, contents, strict=True))
+
+
+def row_identities(path: Path) -> dict[str, str]:
+    """Return clip id -> what its row in a shard table was made of."""
+    ids, identities, _ = _rows(open_parquet(path), path)
+    return dict(zip(ids, identities, strict=True))
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -169,7 +180,7 @@ class ShardReader:
         self.states: list[dict[str, Any]] = states.to_pylist()
         self.ids: list[str] = [state["clip_id"] for state in self.states]
         self._position = {clip_id: index for index, clip_id in enumerate(self.ids)}
-        self.identities, self.contents = _rows(self._file, path)
+        _, self.identities, self.contents = _rows(self._file, path)
         metadata = self._file.metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._ends = np.cumsum(sizes)

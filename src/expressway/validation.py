@@ -5,10 +5,11 @@ from pathlib import Path
 from expressway import methods, schema
 from expressway.config import validate
 from expressway.data.overlaps import Overlap, alike, looks, shared
-from expressway.datasets import Dataset, shard_path
+from expressway.datasets import Dataset
 from expressway.errors import ConfigError, ExpresswayError, RowFailure
 from expressway.manifest import contained, missing_files
-from expressway.plan import Plan, narrowed
+from expressway.planning import paths
+from expressway.planning.plan import Plan, narrowed
 from expressway.schema import Settings
 from expressway.store import Store
 
@@ -57,7 +58,7 @@ def _alike(settings: Settings, dataset: Dataset) -> list[Overlap]:
         raise ConfigError(
             f"data set {dataset.name}: look-alikes are found by face crops, and no store of faces "
             "is finished; make one first, such as with snakemake --cores all "
-            f"results/{dataset.name}/report/index.html"
+            f"{paths.report(dataset.name)}"
         )
     return found
 
@@ -65,14 +66,14 @@ def _alike(settings: Settings, dataset: Dataset) -> list[Overlap]:
 def look_alike_pairs(settings: Settings, dataset: Dataset) -> list[Overlap] | None:
     """Return the pairs that look alike across parts; None when no store of faces is finished."""
     stores = (
-        [Path(shard_path(dataset.name, "faces", variant, shard)) for shard in dataset.shards]
+        [Path(paths.shard(dataset.name, "faces", variant, shard)) for shard in dataset.shards]
         for variant in schema.variants(settings, "faces")
     )
-    paths = next((paths for paths in stores if all(map(Path.is_file, paths))), None)
-    if paths is None:
+    finished = next((files for files in stores if all(map(Path.is_file, files))), None)
+    if finished is None:
         return None
     ids = {row.clip_id for row in dataset.splits}
-    return alike(looks(Store(paths), sorted(ids)), dataset.splits)
+    return alike(looks(Store(finished), sorted(ids)), dataset.splits)
 
 
 def _named(settings: Settings) -> list[str]:
@@ -109,14 +110,14 @@ def _model_problems(plan: Plan, settings: Settings) -> list[str]:
         try:
             method = methods.get(model.method)
             method.check_protocol(model.protocol)
-            validate(method.recipe_type, plan.recipe(name), f"models.{name}.recipe")
-            plan.splits(name)
-            plan.prompt_set(model.prompts)
+            validate(method.recipe_type, plan.configuration.recipe(name), f"models.{name}.recipe")
+            plan.models.splits(name)
+            plan.configuration.prompt_set(model.prompts)
         except ExpresswayError as error:
             found += [f"models.{name}: {line}" for line in str(error).splitlines()]
     for name, evaluation in settings.evaluations.items():
         try:
-            plan.prompt_set(evaluation.prompts)
+            plan.configuration.prompt_set(evaluation.prompts)
             for dataset in evaluation.datasets:
                 plan.dataset(dataset)
         except ExpresswayError as error:

@@ -10,10 +10,11 @@ from PIL import Image
 
 from expressway import schema
 from expressway.errors import ConfigError, ManifestError, RowFailure
-from expressway.graph import Graph
 from expressway.importers import folder, list_files
 from expressway.importers.write import write
 from expressway.manifest import DatasetConfig, contained, path_problem, read_manifest
+from expressway.planning.plan import Plan
+from expressway.planning.targets import Targets
 from expressway.provenance import HashLedger
 from expressway.schema import Settings
 
@@ -149,6 +150,6 @@ def test_a_hostile_file_among_the_tables_widens_no_pattern(
     for name in ("good", "a|.*", "b;c"):
         (tmp_path / "config/tables" / f"{name}.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
-    pattern = Graph(schema.check({"datasets": [], "stages": {}}, "c")).table_pattern
+    pattern = Targets(Plan(schema.check({"datasets": [], "stages": {}}, "c"))).table_pattern
     assert re.fullmatch(pattern, "good")
     assert not re.fullmatch(pattern, "anything")

@@ -8,7 +8,7 @@ import yaml
 from expressway import schema
 from expressway.datasets import read_dataset
 from expressway.errors import ConfigError
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 
 CLASSES = ["happiness", "sadness", "anger"]
 
@@ -60,21 +60,21 @@ def here(tmp_path, monkeypatch) -> None:
 def test_training_sees_known_classes_only_and_the_test_part_all(tmp_path) -> None:
     known = {"open-0": ["anger", "happiness"], "open-1": ["sadness"]}
     plan = Plan(settings(tmp_path, known=known, splits=["fold1"]))
-    assert plan.splits("probe") == ["open-0", "open-1"]
+    assert plan.models.splits("probe") == ["open-0", "open-1"]
     # in the data set's order, whatever the order in the scheme
-    assert plan.labels("probe", "open-0") == ("happiness", "anger")
-    assert plan.test_labels("probe", "open", "open-0") == ("happiness", "anger")
-    members = plan.members("probe", "open-0")
+    assert plan.models.labels("probe", "open-0") == ("happiness", "anger")
+    assert plan.evaluations.test_labels("probe", "open", "open-0") == ("happiness", "anger")
+    members = plan.models.members("probe", "open-0")
     assert {i for i, part in members.items() if part == "train"} == {"c0", "c2", "c3", "c5"}
-    tested = [clip.id for clip, _ in plan.test_rows("probe", "open", "open-0")]
+    tested = [clip.id for clip, _ in plan.evaluations.test_rows("probe", "open", "open-0")]
     assert tested == ["c6", "c7", "c8"]
-    assert plan.model_rows("probe", "open-0") != plan.model_rows("probe", "open-1")
+    assert plan.models.rows("probe", "open-0") != plan.models.rows("probe", "open-1")
 
 
 def test_several_splits_of_the_clips_are_named_behind(tmp_path) -> None:
     plan = Plan(settings(tmp_path, known={"open-0": ["anger"]}))
-    assert plan.splits("probe") == ["open-0-fold1", "open-0-fold2"]
-    assert set(plan.members("probe", "open-0-fold2")) == {"c2", "c5", "c8"}
+    assert plan.models.splits("probe") == ["open-0-fold1", "open-0-fold2"]
+    assert set(plan.models.members("probe", "open-0-fold2")) == {"c2", "c5", "c8"}
 
 
 def test_names_that_lead_nowhere_are_listed_at_once(tmp_path) -> None:
@@ -119,21 +119,21 @@ def test_unknown_clips_may_come_from_another_set(tmp_path) -> None:
     plan = across(tmp_path)
     asked = ("probe", "open", "open-0")
     # c7 shows sadness, an unknown class of the first set: another set is to bring these
-    assert names(plan.test_rows(*asked)) == ["c6", "c8"]
-    assert names(plan.unknown_rows(*asked)) == ["c1", "c4", "c7"]
-    assert {split for _, split in plan.unknown_rows(*asked)} == {"open-0"}
-    assert plan.test_labels(*asked) == ("happiness", "anger")
-    assert plan.unknown_stores(*asked) == {
-        "visual_features": ["results/others/visual_features/tiny/00000.parquet"]
-    }
-    assert ("visual_features", "tiny") in plan.stores("others")
+    assert names(plan.evaluations.test_rows(*asked)) == ["c6", "c8"]
+    assert names(plan.evaluations.unknown_rows(*asked)) == ["c1", "c4", "c7"]
+    assert {split for _, split in plan.evaluations.unknown_rows(*asked)} == {"open-0"}
+    assert plan.evaluations.test_labels(*asked) == ("happiness", "anger")
+    assert plan.evaluations.shards(*asked)["others"] == [
+        ("others", "visual_features", "tiny", "00000")
+    ]
+    assert ("visual_features", "tiny") in plan.stores.of_dataset("others")
 
 
 def test_a_scheme_narrows_the_unknown_clips_to_its_test_part(tmp_path) -> None:
     plan = across(tmp_path, scheme="folds")
-    assert names(plan.unknown_rows("probe", "open", "open-0")) == ["c7"]
+    assert names(plan.evaluations.unknown_rows("probe", "open", "open-0")) == ["c7"]
     whole = across(tmp_path)
-    both = [p.evaluation_fingerprint("probe", "open", "open-0") for p in (plan, whole)]
+    both = [p.evaluations.expectation("probe", "open", "open-0") for p in (plan, whole)]
     assert both[0] != both[1]
 
 

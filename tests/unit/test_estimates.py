@@ -10,7 +10,9 @@ import yaml
 from expressway import estimates, schema, stages
 from expressway.estimates import HERE, SHIPPED, UNKNOWN
 from expressway.manifest import Clip
-from expressway.plan import Plan, narrowed
+from expressway.planning.outputs import Outputs
+from expressway.planning.plan import Plan, narrowed
+from expressway.planning.records import MADE_OF
 from expressway.store import write_table
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,14 @@ def benchmark(path: Path, seconds: float, cpu: str) -> None:
     path.write_text(f"s\tcpu_time\n{seconds}\t{cpu}\n")
 
 
+def finished(plan, stage: str, variant: str, device: str) -> None:
+    """Write the first shard of a store, as a job would."""
+    outputs = Outputs(plan)
+    shard = outputs.shard("demo", stage, variant, "00000")
+    table = pa.table({"clip_id": [str(n) for n in range(220)]})
+    write_table(Path(shard.path), table, {"device": device, MADE_OF: outputs.record(shard)})
+
+
 def by_name(costs: list[estimates.Cost]) -> dict[str, estimates.Cost]:
     return {cost.what: cost for cost in costs}
 
@@ -42,7 +52,7 @@ def test_an_unmeasured_store_takes_the_shipped_rate(plan) -> None:
 
 def test_finished_shards_set_the_rate_of_the_rest(plan) -> None:
     shard = Path("results/demo/frames/native/00000.parquet")
-    write_table(shard, pa.table({"clip_id": [str(n) for n in range(220)]}), {"device": "cpu"})
+    finished(plan, "frames", "native", "cpu")
     benchmark(Path("logs/benchmarks/demo/frames/native/00000.tsv"), 20.0, "22.0")
     cost = by_name(estimates.stores(plan))["demo: frames/native"]
     assert (cost.jobs, cost.done, cost.source) == (2, 1, HERE)
@@ -51,9 +61,7 @@ def test_finished_shards_set_the_rate_of_the_rest(plan) -> None:
 
 
 def test_a_store_begun_on_a_gpu_tells_gpu_hours(plan) -> None:
-    shard = Path("results/demo/visual_features/demo/00000.parquet")
-    table = pa.table({"clip_id": [str(n) for n in range(220)]})
-    write_table(shard, table, {"device": "cuda"})
+    finished(plan, "visual_features", "demo", "cuda")
     benchmark(Path("logs/benchmarks/demo/visual_features/demo/00000.tsv"), 11.0, "33.0")
     cost = by_name(estimates.stores(plan))["demo: visual_features/demo"]
     assert (cost.hours, cost.gpu_hours) == pytest.approx((33.0 / 3600, 11.0 / 3600))
@@ -101,6 +109,6 @@ def test_a_table_needs_its_own_models_and_stores_only(plan, tmp_path, monkeypatc
     chosen = narrowed(plan, "mine")
     assert list(chosen.settings.models) == ["clip"]
     assert chosen.settings.evaluations["names"].models == ["clip"]
-    stores = {f"{stage}/{variant}" for stage, variant in chosen.stores("demo")}
+    stores = {f"{stage}/{variant}" for stage, variant in chosen.stores.of_dataset("demo")}
     assert stores == {"frames/native", "faces/mediapipe", "visual_features/demo"}
     assert "captions" not in estimates.describe(plan, "mine")

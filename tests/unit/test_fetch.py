@@ -7,7 +7,7 @@ from project import ROOT
 from expressway import schema
 from expressway.errors import ExpresswayError
 from expressway.fetch import fetch
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 
 
 def plan(tmp_path, monkeypatch, **backbones):

@@ -1,18 +1,17 @@
-"""What the rules ask the graph for."""
+"""What the rules ask for."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from expressway import graph
 from expressway.errors import ConfigError
-from expressway.graph import Graph
+from expressway.planning.targets import Targets
 
 
 def launched(threads, **resources):
     """Return the words around a training's command: before it, and its options."""
     arguments = (None, threads, resources)
-    return Graph.training_launcher(*arguments), Graph.training_machine(*arguments)
+    return Targets.training_launcher(*arguments), Targets.training_machine(*arguments)
 
 
 def test_a_training_starts_its_own_processes_on_one_machine() -> None:
@@ -39,26 +38,10 @@ def test_a_task_without_a_card_or_a_card_without_a_task_is_an_error() -> None:
         launched(8, gpu=4, mpi="srun", nodes=2, tasks_per_node=4)
 
 
-def test_stores_without_records_are_refused_unless_a_first_run_was_killed(
-    tmp_path, monkeypatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    graph._check_records()
-    store = tmp_path / "results/demo/frames/native/00000.parquet"
-    store.parent.mkdir(parents=True)
-    store.touch()
-    with pytest.raises(ConfigError, match="run `expressway adopt` first"):
-        graph._check_records()
-    marked = tmp_path / ".snakemake/incomplete/cmVzdWx0cw=="
-    marked.parent.mkdir(parents=True)
-    marked.touch()
-    graph._check_records()
-
-
-def test_a_shard_gets_the_cores_that_other_shards_leave_over(monkeypatch) -> None:
-    found = Graph.__new__(Graph)
+def test_a_shard_gets_the_cores_that_other_shards_leave_over() -> None:
     shards = SimpleNamespace(shards=["00000", "00001", "00002"])
-    monkeypatch.setattr(found, "dataset", lambda name: shards, raising=False)
+    found = Targets(SimpleNamespace(dataset=lambda name: shards))
     wildcards = SimpleNamespace(dataset="d")
     asked = (1, 2, 3, 8, None)
-    assert [found.shard_threads(cores)(wildcards) for cores in asked] == [1, 1, 1, 2, 1]
+    assert [found.threads("frames", cores)(wildcards) for cores in asked] == [1, 1, 1, 2, 1]
+    assert [found.threads("captions", cores)(wildcards) for cores in asked] == [1] * 5

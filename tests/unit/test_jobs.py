@@ -8,7 +8,7 @@ import yaml
 
 from expressway import jobs, pages, schema
 from expressway.errors import ConfigError
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = """id,path,kind,video,emotion,compound

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-import expressway.plan
 from expressway import schema
 from expressway.errors import ConfigError, ManifestError
-from expressway.plan import Plan
+from expressway.planning import stores
+from expressway.planning.outputs import Outputs
+from expressway.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 FIELDS = "id,path,kind,video,start,end,subject,sha256,caption,emotion"
@@ -52,10 +53,14 @@ def plan(change=None):
     return Plan(schema.check(values, "config.yaml"))
 
 
+def inputs(found, *shard):
+    return [above.path for above in Outputs(found).shard(*shard).inputs()]
+
+
 def test_stores_come_upstream_first_and_once(home):
-    stores = plan().stores("tiny")
-    assert len(stores) == len(set(stores))
-    place = {pair: index for index, pair in enumerate(stores)}
+    found = plan().stores.of_dataset("tiny")
+    assert len(found) == len(set(found))
+    place = {pair: index for index, pair in enumerate(found)}
     assert place["frames", "sparse"] < place["faces", "mediapipe"] < place["landmarks", "mediapipe"]
     assert place["captions", "action_units"] < place["text_embeddings", "refined"]
 
@@ -63,68 +68,95 @@ def test_stores_come_upstream_first_and_once(home):
 def test_shards_and_inputs(home):
     p = plan()
     assert p.dataset("tiny").shards == ["00000", "00001", "00002"]
-    assert p.shard_inputs("tiny", "frames", "sparse", "00001") == []
-    assert p.shard_inputs("tiny", "faces", "mediapipe", "00001") == [
+    assert inputs(p, "tiny", "frames", "sparse", "00001") == []
+    assert inputs(p, "tiny", "faces", "mediapipe", "00001") == [
         "results/tiny/frames/sparse/00001.parquet"
     ]
 
 
 def test_training_reads_the_shards_of_its_split_only(home):
     p = plan()
-    assert p.training_stores("linear", "fold1") == {
-        "visual_features": [
-            "results/tiny/visual_features/demo/00000.parquet",
-            "results/tiny/visual_features/demo/00001.parquet",
-        ]
-    }
-    tests = p.test_stores("linear", "supervised", "fold1")
-    assert tests == {"visual_features": ["results/tiny/visual_features/demo/00000.parquet"]}
-    assert [clip.id for clip, _ in p.test_rows("linear", "supervised", "fold1")] == [
-        "c0",
-        "c1",
-        "c2",
-        "c3",
-    ]
+    features = ("tiny", "visual_features", "demo")
+    # c0 to c3 are tested, c4 to c7 are trained on
+    assert p.models.shards("linear", "fold1") == [(*features, "00001")]
+    tests = p.evaluations.shards("linear", "supervised", "fold1")
+    assert tests == {"tiny": [(*features, "00000")]}
+    rows = p.evaluations.test_rows("linear", "supervised", "fold1")
+    assert [clip.id for clip, _ in rows] == ["c0", "c1", "c2", "c3"]
 
 
 def test_frames_that_are_not_kept_are_computed_inside_the_faces_job(home):
     kept = plan()
     p = plan(lambda c: c["stages"]["frames"]["sparse"].update(keep=False))
-    assert ("frames", "sparse") not in p.stores("tiny")
-    assert p.shard_inputs("tiny", "faces", "mediapipe", "00000") == []
-    source = p.sources("tiny", "faces", "mediapipe", "00000")["frames"]
+    assert ("frames", "sparse") not in p.stores.of_dataset("tiny")
+    assert inputs(p, "tiny", "faces", "mediapipe", "00000") == []
+    source = p.stores.sources("tiny", "faces", "mediapipe", "00000")["frames"]
     assert source.path is None
     assert source.stage.name == "frames"
-    before = p.rows("tiny", "faces", "mediapipe", "00000")
-    assert before != kept.rows("tiny", "faces", "mediapipe", "00000")
+    shard = ("tiny", "faces", "mediapipe", "00000")
+    before = [each.stores.row_keys(*shard) for each in (p, kept)]
+    rows = kept.stores.rows(*shard)
     Path("videos/c1.mp4").write_bytes(b"other")
     again = plan(lambda c: c["stages"]["frames"]["sparse"].update(keep=False))
-    assert again.rows("tiny", "faces", "mediapipe", "00000") != before
-    assert kept.rows("tiny", "faces", "mediapipe", "00000") == plan().rows(
-        "tiny", "faces", "mediapipe", "00000"
-    )
+    # where frames have a store, their content decides; else the files
+    assert changed(before[0], again.stores.row_keys(*shard)) == [1]
+    assert changed(before[1], plan().stores.row_keys(*shard)) == []
+    assert plan().stores.rows(*shard) != rows
+
+
+def changed(before, after):
+    return [index for index, pair in enumerate(zip(before, after, strict=True)) if len({*pair}) > 1]
 
 
 def test_missing_files_stop_a_run_unless_their_stores_are_there(home):
     Path("videos/c1.mp4").unlink()
     with pytest.raises(ManifestError, match=r"manifest.csv, line 3: no file 'c1.mp4'"):
-        plan().check_files()
+        plan().stores.check_files()
     store = Path("results/tiny/frames/sparse/00000.parquet")
     store.parent.mkdir(parents=True)
     store.touch()
-    plan().check_files()
+    plan().stores.check_files()
 
 
 def test_names_of_splits_are_checked(home):
     with pytest.raises(ConfigError, match="has the splits fold1; not fold9"):
-        plan(lambda c: c["models"]["linear"].update(splits=["fold9"])).splits("linear")
+        plan(lambda c: c["models"]["linear"].update(splits=["fold9"])).models.splits("linear")
 
 
 def test_row_keys_change_with_what_a_row_is_made_of(home):
-    before = plan().row_keys("tiny", "captions", "action_units", "00000")
+    shard = ("tiny", "frames", "sparse", "00000")
+    before = plan().stores.row_keys(*shard)
     Path("videos/c1.mp4").write_bytes(b"other")
-    after = plan().row_keys("tiny", "captions", "action_units", "00000")
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True]
+    assert changed(before, plan().stores.row_keys(*shard)) == [1]
+
+
+def test_variants_that_are_equal_share_a_store(home):
+    def twice(values):
+        values["stages"]["frames"]["full"] = dict(values["stages"]["frames"]["sparse"])
+        values["stages"]["faces"]["again"] = {"frames": "full", "detector": "mediapipe"}
+        values["stages"]["faces"]["other"] = {"frames": "full", "margin": 0.3}
+        values["prepare"] += ["frames/full", "faces/again", "faces/other"]
+
+    found = plan(twice).stores.of_dataset("tiny")
+    assert [pair for pair in found if pair[0] in ("frames", "faces")] == [
+        ("frames", "sparse"),
+        ("faces", "mediapipe"),
+        ("faces", "other"),
+    ]
+    assert inputs(plan(twice), "tiny", "faces", "other", "00000") == [
+        "results/tiny/frames/sparse/00000.parquet"
+    ]
+
+
+def test_the_name_of_a_variant_decides_nothing(home):
+    def renamed(values):
+        values["stages"]["faces"]["found"] = values["stages"]["faces"].pop("mediapipe")
+        for stage in ("landmarks", "parsing", "visual_features"):
+            for variant in values["stages"][stage].values():
+                variant["faces"] = "found"
+
+    names = ("tiny", "landmarks", "mediapipe")
+    assert plan(renamed).stores.fingerprint(*names) == plan().stores.fingerprint(*names)
 
 
 def started(**changes):
@@ -138,22 +170,21 @@ def started(**changes):
 
 def test_a_run_starts_from_the_same_split_and_seed_or_the_only_run(home):
     p = started(seeds=[0, 1])
-    assert p.start_folder("second", "fold1", 1) == "results/models/first/fold1-seed1"
-    assert p.training_files("second", "fold1", 1)[-1] == (
-        "results/models/first/fold1-seed1/model.safetensors"
-    )
-    assert p.start_folder("first", "fold1", 1) is None
+    assert p.models.start_folder("second", "fold1", 1) == "results/models/first/fold1-seed1"
+    last = Outputs(p).model("second", "fold1", 1).inputs()[-1]
+    assert last.path == "results/models/first/fold1-seed1/model.json"
+    assert p.models.start_folder("first", "fold1", 1) is None
     whole = started(scheme=None, seeds=[7])
-    assert whole.start_folder("second", "fold1", 1) == "results/models/first/all-seed7"
+    assert whole.models.start_folder("second", "fold1", 1) == "results/models/first/all-seed7"
     with pytest.raises(ConfigError, match="has the seeds 0, 1, and none is 5"):
-        p.start_folder("second", "fold1", 5)
+        p.models.start_folder("second", "fold1", 5)
 
 
 def test_a_model_is_made_of_what_it_starts_from(home):
-    before = started().model_expectation("second", "fold1")
-    assert started().model_expectation("second", "fold1") == before
+    before = started().models.expectation("second", "fold1")
+    assert started().models.expectation("second", "fold1") == before
     changed = started(recipe={"weight_decay": 0.5})
-    assert changed.model_expectation("second", "fold1") != before
+    assert changed.models.expectation("second", "fold1") != before
 
 
 def test_imported_weights_count_by_their_content(home):
@@ -165,7 +196,33 @@ def test_imported_weights_count_by_their_content(home):
     found = []
     for content in (b"one", b"another"):
         weights.write_bytes(content)
-        expressway.plan.weights.cache_clear()
-        found.append(plan(imported).model_expectation("linear", "fold1"))
-    assert plan(imported).training_files("linear", "fold1", 0)[-1] == str(weights)
+        stores.weights.cache_clear()
+        found.append(plan(imported).models.expectation("linear", "fold1"))
     assert found[0] != found[1]
+
+
+def expectations(name="linear"):
+    return plan().models.expectation(name, "fold1")
+
+
+def rewrite(old, new, file="data/tiny/manifest.csv"):
+    text = Path(file).read_text()
+    assert old in text
+    Path(file).write_text(text.replace(old, new))
+
+
+def test_a_training_depends_on_the_rows_columns_and_parts_that_it_reads(home):
+    before = expectations()
+    rewrite("c0.mp4,video,,,,s0,,she smiles,fear", "c0.mp4,video,,,,s0,,she smiles,joy")
+    assert expectations() == before, "c0 is only tested"
+    Path("videos/c99.mp4").write_bytes(b"new")
+    with Path("data/tiny/manifest.csv").open("a") as handle:
+        handle.write("c99,c99.mp4,video,,,,s9,,she smiles,joy\n")
+    assert expectations() == before, "c99 stands in no split"
+    rewrite("c5.mp4,video,,,,s5,,she smiles", "c5.mp4,video,,,,s5,,he smiles")
+    assert expectations() == before, "linear reads no caption"
+    rewrite("c5.mp4,video,,,,s5,,he smiles,joy", "c5.mp4,video,,,,s5,,he smiles,fear")
+    corrected = expectations()
+    assert corrected != before
+    Path("videos/c6.mp4").write_bytes(b"other")
+    assert expectations() != corrected

@@ -10,7 +10,7 @@ import yaml
 from expressway import manual, methods, schema
 from expressway.config import validate
 from expressway.errors import ConfigError
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 from expressway.reporting import published
 
 ROOT = Path(__file__).parents[2]
@@ -111,12 +111,14 @@ def test_a_table_brings_its_stages_models_and_evaluations(tmp_path, monkeypatch)
     data["evaluations"] = {"shared": {**evaluation, "models": ["one"]}}
     plan = Plan(schema.check(data, "test"))
     assert set(plan.settings.models) == {"one"}
-    assert plan.model("two").dataset == "more"
-    assert plan.evaluation("e").models == ["two"]
-    assert plan.catalogue.evaluations["shared"].models == ["one", "two"]
-    assert plan.config("frames", "t") == plan.config("frames", "native")
+    assert plan.configuration.model("two").dataset == "more"
+    assert plan.configuration.evaluation("e").models == ["two"]
+    assert plan.configuration.catalogue.evaluations["shared"].models == ["one", "two"]
+    assert plan.configuration.variant("frames", "t") == plan.configuration.variant(
+        "frames", "native"
+    )
     with pytest.raises(ConfigError, match="no model 'three'"):
-        plan.model("three")
+        plan.configuration.model("three")
 
 
 def test_a_table_that_contradicts_the_configuration_is_refused(tmp_path, monkeypatch) -> None:
@@ -139,10 +141,10 @@ def test_cells_and_tables_that_lead_nowhere_are_named(tmp_path, monkeypatch) -> 
 
 def test_the_tables_that_ship_fit_together() -> None:
     plan = Plan(schema.load(Path("config/config.yaml")))
-    for name, model in plan.catalogue.models.items():
+    for name, model in plan.configuration.catalogue.models.items():
         method = methods.get(model.method)
         method.check_protocol(model.protocol)
-        recipe = validate(method.recipe_type, plan.recipe(name), name)
+        recipe = validate(method.recipe_type, plan.configuration.recipe(name), name)
         # reads the stores that its method needs, and can be told which CLIP to load
         needed = {
             need.stage
@@ -151,11 +153,11 @@ def test_the_tables_that_ship_fit_together() -> None:
             if not need.optional
         }
         assert needed <= set(model.stores), name
-        assert plan.backbone(name), name
-    for evaluation in plan.catalogue.evaluations.values():
+        assert plan.configuration.backbone(name), name
+    for evaluation in plan.configuration.catalogue.evaluations.values():
         for name in evaluation.models:
-            methods.get(plan.model(name).method).check_protocol(evaluation.protocol)
-        plan.prompt_set(evaluation.prompts)
+            methods.get(plan.configuration.model(name).method).check_protocol(evaluation.protocol)
+        plan.configuration.prompt_set(evaluation.prompts)
 
 
 def test_published_numbers_belong_to_tables_and_columns() -> None:

@@ -11,7 +11,7 @@ from expressway.errors import ConfigError
 from expressway.importers import ferv39k
 from expressway.importers.write import write
 from expressway.jobs import run_stage
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 from expressway.schema import load
 
 

@@ -18,7 +18,7 @@ from expressway import jobs, schema
 from expressway.cli import app
 from expressway.errors import ConfigError
 from expressway.media.subprocesses import ffmpeg_binary
-from expressway.plan import Plan
+from expressway.planning.plan import Plan
 from expressway.store import read_table
 
 STORES = (("frames", "sparse"), ("faces", "mediapipe"), ("visual_features", "demo"))

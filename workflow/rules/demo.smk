@@ -7,6 +7,8 @@ MAKES     data/{dataset}/clips/: videos or stills, and {shard}.truth.parquet, wr
 
 rule render_demo:
     """Render the clips of one shard, with the action units that were drawn as ground truth."""
+    input:
+        targets.pending("render_demo"),
     output:
         "data/{dataset}/clips/{shard}.truth.parquet",
     log:
@@ -21,8 +23,6 @@ rule render_demo:
         mem_mb=1000,
         runtime=30,
         gpu=0,
-    params:
-        expect=graph.expected_demo,
     shell:
         "python -m expressway demo render --dataset {wildcards.dataset:q}"
         " --shard {wildcards.shard:q} --cores {threads} > {log:q} 2>&1"

@@ -9,10 +9,8 @@ MAKES     results/evaluations/{model}/{split}-seed{seed}/{evaluation}/prediction
 rule predict:
     """Score the test clips of one evaluation with one trained model."""
     input:
-        graph.prediction_inputs,
-        coverage=ancient(graph.prediction_coverage),
-        weights="results/models/{model}/{split}-seed{seed}/model.safetensors",
-        card="results/models/{model}/{split}-seed{seed}/model.json",
+        ancient(targets.settled("predict")),
+        targets.pending("predict"),
     output:
         "results/evaluations/{model}/{split}-seed{seed}/{evaluation}/predictions.parquet",
     log:
@@ -26,8 +24,6 @@ rule predict:
         mem_mb=4000,
         runtime=120,
         gpu=0,
-    params:
-        expect=graph.expected_evaluation,
     shell:
         "python -m expressway predict-part {wildcards.model:q} {wildcards.evaluation:q}"
         " --split {wildcards.split:q} --seed {wildcards.seed:q}"
@@ -37,9 +33,11 @@ rule predict:
 rule evaluate:
     """Turn predictions into metrics with intervals."""
     input:
-        "results/evaluations/{model}/{split}-seed{seed}/{evaluation}/predictions.parquet",
+        ancient(targets.settled("evaluate")),
+        targets.pending("evaluate"),
     output:
-        "results/evaluations/{model}/{split}-seed{seed}/{evaluation}/metrics.json",
+        metrics="results/evaluations/{model}/{split}-seed{seed}/{evaluation}/metrics.json",
+        made_of="results/evaluations/{model}/{split}-seed{seed}/{evaluation}/metrics.made_of.json",
     log:
         "logs/evaluations/{model}/{split}-seed{seed}/{evaluation}.log",
     benchmark:
@@ -51,8 +49,6 @@ rule evaluate:
         mem_mb=2000,
         runtime=30,
         gpu=0,
-    params:
-        code=graph.metrics_code,
     shell:
         "python -m expressway evaluate {wildcards.model:q} {wildcards.evaluation:q}"
         " --split {wildcards.split:q} --seed {wildcards.seed:q}"
@@ -62,9 +58,11 @@ rule evaluate:
 rule compare:
     """Compare two results on the same clips with a paired bootstrap."""
     input:
-        graph.comparison_inputs,
+        ancient(targets.settled("compare")),
+        targets.pending("compare"),
     output:
-        "results/comparisons/{model}.{evaluation}--{other}.{another}.json",
+        comparison="results/comparisons/{model}.{evaluation}--{other}.{another}.json",
+        made_of="results/comparisons/{model}.{evaluation}--{other}.{another}.made_of.json",
     log:
         "logs/comparisons/{model}.{evaluation}--{other}.{another}.log",
     benchmark:
@@ -79,9 +77,6 @@ rule compare:
         mem_mb=2000,
         runtime=30,
         gpu=0,
-    params:
-        code=graph.metrics_code,
     shell:
         "python -m expressway compare {wildcards.model:q}/{wildcards.evaluation:q}"
-        " {wildcards.other:q}/{wildcards.another:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " {wildcards.other:q}/{wildcards.another:q} > {log:q} 2>&1"

@@ -9,9 +9,12 @@ MAKES     results/report/index.html, results/tables/{results,TABLE}.*,
 rule tables:
     """Write the results as csv, md, html and tex."""
     input:
-        graph.metrics_paths(),
+        ancient(targets.settled("tables")),
+        targets.pending("tables"),
     output:
-        multiext("results/tables/results", ".csv", ".md", ".html", ".tex"),
+        multiext(
+            "results/tables/results", ".csv", ".md", ".html", ".tex", ".made_of.json"
+        ),
         "results/tables/metrics.json",
     log:
         "logs/tables.log",
@@ -24,8 +27,6 @@ rule tables:
         mem_mb=1000,
         runtime=10,
         gpu=0,
-    params:
-        code=graph.report_code,
     shell:
         "python -m expressway table results > {log:q} 2>&1"
 
@@ -33,16 +34,18 @@ rule tables:
 rule published_table:
     """Write one of the tables in config/tables beside the paper's numbers."""
     input:
-        graph.table_inputs,
-        "config/tables/published.csv",
+        ancient(targets.settled("published_table")),
+        targets.pending("published_table"),
     output:
-        multiext("results/tables/{table}", ".csv", ".md", ".html", ".tex"),
+        multiext(
+            "results/tables/{table}", ".csv", ".md", ".html", ".tex", ".made_of.json"
+        ),
     log:
         "logs/tables/{table}.log",
     benchmark:
         "logs/benchmarks/tables/{table}.tsv"
     wildcard_constraints:
-        table=graph.table_pattern,
+        table=targets.table_pattern,
     conda:
         "../../envs/report.yaml"
     threads: 1
@@ -50,8 +53,6 @@ rule published_table:
         mem_mb=1000,
         runtime=10,
         gpu=0,
-    params:
-        expect=graph.expected_table,
     shell:
         "python -m expressway table {wildcards.table:q} > {log:q} 2>&1"
 
@@ -59,11 +60,11 @@ rule published_table:
 rule report:
     """Write the report: one page that needs nothing else."""
     input:
-        graph.report_inputs(),
-        graph.dataset_coverage(),
-        "results/tables/results.csv",
+        ancient(targets.settled("report")),
+        targets.pending("report"),
     output:
-        report("results/report/index.html", category="Report"),
+        page=report("results/report/index.html", category="Report"),
+        made_of="results/report/index.made_of.json",
     log:
         "logs/report.log",
     benchmark:
@@ -75,18 +76,18 @@ rule report:
         mem_mb=2000,
         runtime=30,
         gpu=0,
-    params:
-        code=graph.report_code,
     shell:
-        "python -m expressway report --out {output:q} > {log:q} 2>&1"
+        "python -m expressway report --out {output.page:q} > {log:q} 2>&1"
 
 
 rule dataset_report:
     """Write what was found in one data set: for videos without labels or models, too."""
     input:
-        graph.coverage_of,
+        ancient(targets.settled("dataset_report")),
+        targets.pending("dataset_report"),
     output:
-        "results/{dataset}/report/index.html",
+        page="results/{dataset}/report/index.html",
+        made_of="results/{dataset}/report/index.made_of.json",
     log:
         "logs/{dataset}/report.log",
     benchmark:
@@ -98,8 +99,6 @@ rule dataset_report:
         mem_mb=2000,
         runtime=30,
         gpu=0,
-    params:
-        code=graph.report_code,
     shell:
         "python -m expressway report --dataset {wildcards.dataset:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --out {output.page:q} > {log:q} 2>&1"

@@ -9,8 +9,8 @@ Training state lives in state/models/, outside declared outputs: an interrupted 
 rule train:
     """Train a method on the training part of one split."""
     input:
-        graph.training_inputs,
-        coverage=ancient(graph.training_coverage),
+        ancient(targets.settled("train")),
+        targets.pending("train"),
     output:
         weights="results/models/{model}/{split}-seed{seed}/model.safetensors",
         card="results/models/{model}/{split}-seed{seed}/model.json",
@@ -27,9 +27,8 @@ rule train:
         gpu=0,
         precision="32-true",
     params:
-        expect=graph.expected_model,
-        launcher=graph.training_launcher,
-        machine=graph.training_machine,
+        launcher=targets.training_launcher,
+        machine=targets.training_machine,
     shell:
         "{params.launcher:q} python -m expressway train {wildcards.model:q}"
         " --split {wildcards.split:q} --seed {wildcards.seed:q} {params.machine:q}"

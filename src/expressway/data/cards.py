@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from expressway.errors import ConfigError
 from expressway.files import write_json
+from expressway.provenance import file_digest
 
 CARD = "model.json"
 WEIGHTS = "model.safetensors"
@@ -28,6 +29,8 @@ class ModelCard:
         targets: columns of numbers that the model predicts (protocol regression).
         stores: stage -> variant and configuration that the features were made with.
         clips: how many clips were trained on, and how many were left out, by status.
+        made_of: what identifies the model, in parts (``expressway why``).
+        weights_sha256: of the weights beside the card.
         history: one entry per epoch: mean loss terms and step size.
     """
 
@@ -51,12 +54,15 @@ class ModelCard:
     clips: Mapping[str, int] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str = ""
+    made_of: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
 
     def write(self, folder: Path) -> None:
-        """Write the card; it is written last, so a folder with a card is complete."""
-        write_json(folder / CARD, asdict(self))
+        """Write the card for the weights beside it; last, so a folder with a card is complete."""
+        weights = file_digest(folder / WEIGHTS)
+        write_json(folder / CARD, {**asdict(self), "weights_sha256": weights})
 
     @classmethod
     def read(cls, folder: Path) -> Self:

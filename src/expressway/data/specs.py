@@ -31,7 +31,8 @@ class TrainSpec:
         prompts: class name -> its texts (empty where the protocol uses no class text).
         prompt_set: name of the prompt set, for the record.
         provenance: what the stores were made with (stage -> variant and configuration).
-        fingerprint: identity of stores, code and configuration as the workflow computed it.
+        fingerprint: identity of stores, code, configuration and rows as the workflow computed it.
+        made_of: the parts of it, and the content of what is read, for the record.
     """
 
     model: str
@@ -53,6 +54,7 @@ class TrainSpec:
     prompt_set: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    made_of: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ class PredictSpec:
         prompts: class name -> texts; empty: those that the model was trained with.
         unknown: the same evaluation of another data set's clips, of classes that no model knows.
         class_vectors: folder that keeps vectors of class texts between predictions, if any.
-        fingerprint: identity of test rows, prompts and code as the workflow computed it.
+        made_of: model, test rows, prompts and code as the workflow computed them, for the record.
     """
 
     evaluation: str
@@ -91,4 +93,4 @@ class PredictSpec:
     batch_size: int = 256
     unknown: Self | None = None
     class_vectors: Path | None = None
-    fingerprint: str = ""
+    made_of: Mapping[str, Any] = field(default_factory=dict)

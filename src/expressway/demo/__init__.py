@@ -1,8 +1,8 @@
 """The demo world: faces driven by facial action units, with the truth known for every frame."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from expressway.manifest import Clip
@@ -48,12 +48,17 @@ def write_stills_manifest(out: Path, stills: int) -> None:
 
 
 def render_clips(
-    rows: "Iterable[Clip | str]", seed: int, root: Path, truth: Path, workers: int = 1
+    rows: "Iterable[Clip | str]",
+    seed: int,
+    root: Path,
+    truth: Path,
+    workers: int = 1,
+    footer: Mapping[str, Any] | None = None,
 ) -> None:
     """Render one shard of a world; see `expressway.demo.render.render_clips`."""
     from expressway.demo import render
 
-    render.render_clips(rows, seed, root, truth, workers)
+    render.render_clips(rows, seed, root, truth, workers, footer)
 
 
 def train_backbone(out: Path, seed: int) -> None:

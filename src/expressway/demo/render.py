@@ -1,10 +1,11 @@
 """Turn clips of a world into H.264 videos and JPEG stills, with the truth beside them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,12 @@ TRUTH_SCHEMA = pa.schema(
 
 
 def render_clips(
-    rows: Iterable[Clip | str], seed: int, root: Path, truth: Path, workers: int = 1
+    rows: Iterable[Clip | str],
+    seed: int,
+    root: Path,
+    truth: Path,
+    workers: int = 1,
+    footer: Mapping[str, Any] | None = None,
 ) -> None:
     """Render one shard of a world; videos and stills appear atomically, the truth table last.
 
@@ -37,6 +43,7 @@ def render_clips(
         truth: the Parquet file to write: per clip the intensities (frames, 17) of all action
             units as they were drawn, distractors included; unit names stand in the footer.
         workers: processes.
+        footer: what the file is to say of itself beside that.
     """
     places = [
         (row, default_path(row)) if isinstance(row, str) else (row.id, row.path) for row in rows
@@ -49,7 +56,8 @@ def render_clips(
         columns.to_arrow(intensities, TRUTH_SCHEMA.field("intensities")),
     ]
     table = pa.Table.from_arrays(arrays, schema=TRUTH_SCHEMA)
-    store.write_table(truth, table, {"seed": seed, "units": list(UNIT_NAMES), "fps": FPS})
+    facts = {"seed": seed, "units": list(UNIT_NAMES), "fps": FPS}
+    store.write_table(truth, table, {**facts, **(footer or {})})
 
 
 def default_path(name: str) -> str:

@@ -21,8 +21,9 @@ __all__ = ["ReportDataset", "ReportSpec", "build"]
 class ReportDataset:
     """One data set: its clips in manifest order and the shard tables made from them.
 
-    `stores` maps (stage, variant) to the shard paths in shard order; a path that does not
-    exist yet is reported as not computed. `truth` are tables of the action units that a renderer
+    `stores` maps (stage, variant) to the shard paths in shard order, `coverage` to what tells
+    the states of clips whose shard was removed; what neither has is reported as not computed.
+    `truth` are tables of the action units that a renderer
     drew; those that exist are read. `task` is the label that captions should not give away,
     `folds` one mapping per fold, clip id -> train, validation or test, on which that is tried.
     `overlaps` say in words what the parts of a split have in common.
@@ -35,6 +36,7 @@ class ReportDataset:
     task: str | None = None
     folds: Sequence[Mapping[str, str]] = ()
     overlaps: Sequence[str] = ()
+    coverage: Mapping[tuple[str, str], Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

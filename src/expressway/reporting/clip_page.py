@@ -12,12 +12,12 @@ import numpy as np
 from markupsafe import Markup
 
 from expressway.config import nearest
-from expressway.errors import USABLE, ConfigError
+from expressway.errors import ConfigError
 from expressway.files import atomic_path
 from expressway.manifest import Clip
 from expressway.reporting import ReportDataset, filmstrips, streams, windows
 from expressway.reporting.captions import movements
-from expressway.reporting.coverage import NOT_COMPUTED, OpenDataset
+from expressway.reporting.coverage import OpenDataset
 from expressway.reporting.html import asset, environment, policy
 from expressway.store import Store, read_footer, read_table
 
@@ -90,9 +90,8 @@ def _clip(dataset: OpenDataset, clip_id: str) -> Clip:
 def steps(dataset: OpenDataset, clip: Clip) -> Iterator[Step]:
     """Yield what every store holds of a clip, in the order of the stages."""
     for (stage, variant), store in dataset.stores.items():
-        known = clip.id in store
-        state = store.state(clip.id) if known else {"status": NOT_COMPUTED}
-        row = store.row(clip.id) if known and state["status"] in USABLE else {}
+        state = dataset.state((stage, variant), clip.id)
+        row = store.row(clip.id) if store.usable(clip.id) else {}
         films = _films(dataset, stage, store, clip) if row else {}
         yield Step(stage, variant, state, dict(_facts(row)), films)
 

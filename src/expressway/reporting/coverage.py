@@ -1,11 +1,12 @@
 """Where clips were lost: states of all stores."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
+from expressway.coverage import footer, states
 from expressway.errors import USABLE
 from expressway.reporting import ReportDataset
 from expressway.store import Store
@@ -70,9 +71,28 @@ class OpenDataset:
         keys = sorted(dataset.stores, key=lambda key: (_rank(key[0]), key[0]))
         paths = {key: [p for p in dataset.stores[key] if p.exists()] for key in keys}
         self.stores = {key: Store(found) for key, found in paths.items()}
+        self._counted = dict(dataset.coverage)
         self.truth = [path for path in dataset.truth if path.exists()]
         self.task, self.folds = dataset.task, dataset.folds
         self.overlaps = dataset.overlaps
+
+    def state(self, key: tuple[str, str], clip_id: str) -> Mapping[str, Any]:
+        """The state of a clip in a store, or as it was when its shard was still there."""
+        store = self.stores[key]
+        if clip_id in store:
+            return store.state(clip_id)
+        return self._removed(key).get(clip_id) or {"status": NOT_COMPUTED}
+
+    @cache  # noqa: B019 - a report lives as long as its process
+    def _removed(self, key: tuple[str, str]) -> Mapping[str, Mapping[str, Any]]:
+        path = self._counted.get(key)
+        return states(path, [clip.id for clip in self.clips]) if path else {}
+
+    def footers(self, key: tuple[str, str]) -> Sequence[Mapping[str, Any]]:
+        """What the shards of a store say of themselves, or said before they were removed."""
+        there = [reader.footer for reader in self.stores[key].readers]
+        removed = footer(self._counted.get(key))
+        return there or ([removed] if removed else [])
 
     def first(self, stage: str) -> Store | None:
         """The first non-empty store of a stage, whatever its variant."""
@@ -83,15 +103,17 @@ class OpenDataset:
     def stages(self) -> list[StageCoverage]:
         """Coverage of every store in the order of the pipeline."""
         return [
-            StageCoverage(stage, variant, Counter(_status(store, clip.id) for clip in self.clips))
-            for (stage, variant), store in self.stores.items()
+            StageCoverage(*key, Counter(self.state(key, clip.id)["status"] for clip in self.clips))
+            for key in self.stores
         ]
 
     @cached_property
     def complete(self) -> int:
         """Number of clips that every store can use."""
-        stores = list(self.stores.values())
-        return sum(all(store.usable(clip.id) for store in stores) for clip in self.clips)
+        return sum(
+            all(self.state(key, clip.id)["status"] in USABLE for key in self.stores)
+            for clip in self.clips
+        )
 
     @cached_property
     def losses(self) -> list[Loss]:
@@ -105,8 +127,8 @@ class OpenDataset:
 
     def _troubles(self, clip_id: str) -> Iterable[tuple[tuple[str, str], Mapping[str, Any]]]:
         """The degraded rows of a clip up to its first failing row, and that row."""
-        for key, store in self.stores.items():
-            state = store.state(clip_id) if clip_id in store else {"status": NOT_COMPUTED}
+        for key in self.stores:
+            state = self.state(key, clip_id)
             if state["status"] == "degraded":
                 yield key, state
             elif state["status"] not in {"ok", NOT_COMPUTED}:
@@ -116,7 +138,3 @@ class OpenDataset:
 
 def _rank(stage: str) -> int:
     return STAGE_ORDER.index(stage) if stage in STAGE_ORDER else len(STAGE_ORDER)
-
-
-def _status(store: Store, clip_id: str) -> str:
-    return store.status(clip_id) if clip_id in store else NOT_COMPUTED

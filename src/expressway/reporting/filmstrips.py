@@ -338,7 +338,7 @@ def _found(dataset: OpenDataset, clip: Clip, trouble: Trouble) -> Found:
 
 
 def _fine(dataset: OpenDataset, clip_id: str) -> str:
-    seen = any(clip_id in store for store in dataset.stores.values())
+    seen = any(dataset.state(key, clip_id)["status"] != NOT_COMPUTED for key in dataset.stores)
     return "ok" if seen else NOT_COMPUTED
 
 

@@ -39,21 +39,22 @@ class Model:
 def variants(datasets: Iterable[OpenDataset]) -> list[Variant]:
     """The footers of every store, shards of one variant taken together."""
     return [
-        _variant(dataset.name, stage, variant, store)
+        _variant(dataset.name, *key, store, footers)
         for dataset in datasets
-        for (stage, variant), store in dataset.stores.items()
-        if store.readers
+        for key, store in dataset.stores.items()
+        if (footers := dataset.footers(key))
     ]
 
 
-def _variant(dataset: str, stage: str, variant: str, store: Store) -> Variant:
-    footers = [reader.footer for reader in store.readers]
+def _variant(
+    dataset: str, stage: str, variant: str, store: Store, footers: Sequence[Mapping[str, Any]]
+) -> Variant:
     prints = dict.fromkeys(str(footer.get("fingerprint", "unknown")) for footer in footers)
     return Variant(
         dataset=dataset,
         stage=stage,
         variant=variant,
-        shards=len(footers),
+        shards=len(store.readers),
         size=sum(reader.path.stat().st_size for reader in store.readers),
         fingerprints=tuple(prints),
         packages=footers[0].get("packages") or {},

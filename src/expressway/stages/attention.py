@@ -208,6 +208,7 @@ def _row(
 
 STAGE = Stage(
     name="attention",
+    summary="Find where on every face CLIP sees the expression.",
     config=AttentionConfig,
     schema=schema,
     open=open_stage,

@@ -269,10 +269,12 @@ def finished(
 
 STAGE = Stage(
     name="captions",
+    summary="Put the face of every clip into words, raw and refined.",
     config=CaptionsConfig,
     schema=schema,
     open=open_captions,
     parallel="batches",
     journal=True,
     packages=("numpy", "scipy", "torch", "transformers", "httpx2"),
+    minutes=720,
 )

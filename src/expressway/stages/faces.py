@@ -274,10 +274,14 @@ def _cut(image: Image, transform: FloatArray, config: FacesConfig) -> bytes:
 
 STAGE = Stage(
     name="faces",
+    summary="Find, track and align one face per clip.",
     config=FacesConfig,
     schema=schema,
     open=open_faces,
     parallel="processes",
     images=True,
     packages=("mediapipe", "insightface", "onnxruntime", "opencv-python", "numpy"),
+    environment="faces",
+    memory_mb=2000,
+    every_core=True,
 )

@@ -136,6 +136,7 @@ def _columns(frames: Frames) -> Outcome:
 
 STAGE = Stage(
     name="frames",
+    summary="Decode the kept frames of every clip, with the facts of its source.",
     config=FramesConfig,
     schema=schema,
     open=open_stage,
@@ -143,4 +144,8 @@ STAGE = Stage(
     rows=MOST,
     images=True,
     packages=("av", "ffmpeg-python", "imageio-ffmpeg", "opencv-python", "pillow"),
+    environment="media",
+    memory_mb=2000,
+    minutes=120,
+    every_core=True,
 )

@@ -96,9 +96,14 @@ def _dense(faces: Any, frame: int, detector: Detector) -> FloatArray | None:
 
 STAGE = Stage(
     name="landmarks",
+    summary="Place 68 points (and the dense mesh) on every aligned face.",
     config=LandmarksConfig,
     schema=schema,
     open=open_landmarks,
     parallel="processes",
     packages=("mediapipe", "insightface", "onnxruntime", "opencv-python", "numpy"),
+    environment="faces",
+    memory_mb=2000,
+    minutes=120,
+    every_core=True,
 )

@@ -152,6 +152,7 @@ def _facts(row: Row) -> Outcome:
 
 STAGE = Stage(
     name="parsing",
+    summary="Say for every pixel of every aligned face which part it is.",
     config=ParsingConfig,
     schema=schema,
     open=open_stage,

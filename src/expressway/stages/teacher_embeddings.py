@@ -207,6 +207,7 @@ def _open_captions(config: TeacherEmbeddingsConfig, runtime: Runtime) -> RowFunc
 
 STAGE = Stage(
     name="teacher_embeddings",
+    summary="Encode what the teacher of Exp-CLIP sees or reads.",
     config=TeacherEmbeddingsConfig,
     schema=schema,
     open=open_stage,
@@ -215,4 +216,5 @@ STAGE = Stage(
     images=True,
     packages=("open_clip_torch", "torch", "transformers", "opencv-python"),
     journal=True,
+    minutes=720,
 )

@@ -182,6 +182,7 @@ def _by_length(text: str) -> tuple[int, str]:
 
 STAGE = Stage(
     name="text_embeddings",
+    summary="Encode every caption with a frozen text tower.",
     config=TextEmbeddingsConfig,
     schema=schema,
     open=open_stage,
@@ -189,4 +190,5 @@ STAGE = Stage(
     # not images, but read like them: one clip at random, and fp16 hardly compresses
     images=True,
     packages=("open_clip_torch", "torch", "transformers"),
+    minutes=60,
 )

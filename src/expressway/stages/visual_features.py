@@ -214,6 +214,7 @@ def transformed(images: Tensor, view: int, matrices: np.ndarray) -> Tensor:
 
 STAGE = Stage(
     name="visual_features",
+    summary="Encode every aligned face with a frozen CLIP image tower.",
     config=VisualFeaturesConfig,
     schema=schema,
     open=open_stage,

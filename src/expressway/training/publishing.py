@@ -64,6 +64,7 @@ def publish(
         clips=clips,
         packages=package_versions(PACKAGES),
         fingerprint=spec.fingerprint,
+        made_of=spec.made_of,
         source=source or {},
         history=history,
     ).write(out)
