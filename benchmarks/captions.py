@@ -28,17 +28,17 @@ from pathlib import Path
 
 import numpy as np
 
-from expressway.demo import render, world
-from expressway.demo.units import UNITS
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Source
+from expressway.core.store import ShardReader
+from expressway.data.demo import render, world
+from expressway.data.demo.units import UNITS
+from expressway.faces import geometry
+from expressway.faces.agreement import VISIBLE_UNITS, UnitScore, means, score
 from expressway.faces.landmarks import to_68
-from expressway.language.agreement import VISIBLE_UNITS, UnitScore, means, score
-from expressway.language.captioners import geometry
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Source
 from expressway.stages import captions, faces, frames, landmarks
-from expressway.store import ShardReader
 
 
 def make_world(folder: Path, seed: int, count: int) -> tuple[list[Clip], Path]:

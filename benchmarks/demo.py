@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CLONED = ("Snakefile", "workflow", "profiles", "envs", "src", "config", "data")
 COVERAGE = ("coverage", "landmarks", "--dataset", "demo", "--variant", "mediapipe")
 PREDICT = ("predict-part", "clip", "names", "--split", "all", "--seed", "0")
-IMPORTS = ("-c", "import torch, expressway.prediction")
+IMPORTS = ("-c", "import torch, expressway.models.prediction.scores")
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from expressway.demo import lessons, world
-from expressway.demo.face import draw
-from expressway.demo.units import EMOTIONS
+from expressway.data.demo import lessons, world
+from expressway.data.demo.face import draw
+from expressway.data.demo.units import EMOTIONS
 
 NAMED = ("names", "expression", "face", "ensemble")
 FRAME_STEP = 3
@@ -57,7 +57,7 @@ class Tower:
     @torch.no_grad()
     def see(self, images: np.ndarray) -> torch.Tensor:
         """Unit vectors (n, dimensions) of crops (n, 64, 64, 3)."""
-        from expressway.demo.backbone import normalised
+        from expressway.data.demo.backbone import normalised
 
         return torch.nn.functional.normalize(
             self.model.encode_image(normalised(torch.from_numpy(images))), dim=-1

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from expressway import demo
-from expressway.reporting.results import SHORT_NAMES, is_share
+from expressway.data import demo
+from expressway.reporting.sections.results import SHORT_NAMES, is_share
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = (

@@ -25,12 +25,12 @@ import torch
 from steps import train_step
 
 from expressway import methods
-from expressway.columns import frame_array, frame_list
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.manifest import Clip
+from expressway.core.store import ShardWriter
 from expressway.data.clips import Batch, ClipDataset, ClipStores, loader
-from expressway.data.samplers import EpochSampler
-from expressway.manifest import Clip
+from expressway.data.sampling import EpochSampler
 from expressway.methods.base import Context, Method
-from expressway.store import ShardWriter
 
 DIM, FRAMES, WINDOW, BATCH, CAPTIONS = 512, 96, 32, 64, 3
 FEATURES = pa.schema(

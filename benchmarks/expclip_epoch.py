@@ -29,12 +29,12 @@ import transformers
 from steps import train_step
 
 from expressway import methods
-from expressway.columns import frame_array, frame_list
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.manifest import Clip
+from expressway.core.store import ShardWriter
 from expressway.data.clips import Batch, ClipDataset, ClipStores, loader
-from expressway.data.samplers import EpochSampler
-from expressway.manifest import Clip
+from expressway.data.sampling import EpochSampler
 from expressway.methods.base import Context, Method
-from expressway.store import ShardWriter
 
 DIM, BATCH, SHARD = 512, 512, 4096
 QUERIES, WORDS, PATCHES, WIDTH = 32, 30, 50, 768

@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 
 from expressway import stages
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Source
 from expressway.faces import align
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.detectors.base import Detector
 from expressway.faces.landmarks import to_5, to_68
-from expressway.manifest import Clip
-from expressway.media.subprocesses import ffmpeg_binary
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Source
+from expressway.media.machine.subprocesses import ffmpeg_binary
 
 SIZE, SECONDS, FPS = (640, 360), 2, 25
 

@@ -14,9 +14,9 @@ import torch
 from steps import LABELS, Comparison, FineTune, random_batch
 
 from expressway import methods
-from expressway.backbones import Backbone
 from expressway.data.clips import Batch
 from expressway.methods.base import Context
+from expressway.networks.backbones import Backbone
 
 CAPTION = "The inner brows are raised and drawn together and the corners of the mouth turn down."
 CUES = ["parsing", "landmarks"]

@@ -23,12 +23,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from expressway.manifest import Clip
-from expressway.media.subprocesses import ffmpeg_binary
-from expressway.rows import Job
-from expressway.runner import run
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.store import read_table
+from expressway.media.machine.subprocesses import ffmpeg_binary
 from expressway.stages.frames import STAGE, FramesConfig
-from expressway.store import read_table
 
 FILES = 16
 SIZES = ("640x480", "224x224")

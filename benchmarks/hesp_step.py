@@ -16,9 +16,9 @@ import torch
 from steps import LABELS, Comparison, FineTune, random_batch
 
 from expressway import methods
-from expressway.backbones import Backbone
 from expressway.data.clips import Batch
 from expressway.methods.base import Context
+from expressway.networks.backbones import Backbone
 
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "plain fine-tune": None,

@@ -27,15 +27,17 @@ import torch
 from steps import train_step
 from torch.utils.data import DataLoader
 
-from expressway import backbones, methods, training
-from expressway.columns import blobs, frame_list
+from expressway import methods
+from expressway.core.columns import blobs, frame_list
+from expressway.core.manifest import Clip
+from expressway.core.specs import TrainSpec
+from expressway.core.store import ShardWriter
 from expressway.data.clips import Batch, ClipDataset, ClipStores, loader
-from expressway.data.samplers import EpochSampler
-from expressway.data.specs import TrainSpec
-from expressway.manifest import Clip
+from expressway.data.sampling import EpochSampler
 from expressway.media.frames import encode_jpeg
 from expressway.methods.base import Context, Method
-from expressway.store import ShardWriter
+from expressway.models import training
+from expressway.networks import backbones
 
 ROOT = Path(__file__).parents[1]
 LABELS, SIZE, QUALITY, BATCH = ("anger", "fear", "joy"), 224, 95, 8

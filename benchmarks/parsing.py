@@ -20,20 +20,20 @@ import pyarrow as pa
 import torch
 import transformers
 
-from expressway.columns import blobs, frame_array, frame_list
-from expressway.demo import render, world
+from expressway.core.columns import blobs, frame_array, frame_list
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Source
+from expressway.core.store import ShardReader, ShardWriter
+from expressway.data.demo import render, world
 from expressway.faces import align
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.landmarks import to_68
 from expressway.faces.parsers.transformers import SPELLINGS, TransformersParser
 from expressway.faces.parsing import Portrait
-from expressway.manifest import Clip
-from expressway.preprocessing import decode
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Source
+from expressway.networks.preprocessing import decode
 from expressway.stages.parsing import STAGE, ParsingConfig
-from expressway.store import ShardReader, ShardWriter
 
 FACES = 8
 LABELS = [label.split()[0] for label in SPELLINGS.values()]

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.backbones import Backbone
 from expressway.data.clips import Batch
 from expressway.methods.blocks.towers import visual_tower
-from expressway.preprocessing import Preprocess
+from expressway.networks.backbones import Backbone
+from expressway.networks.preprocessing import Preprocess
 
 LABELS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from expressway.columns import blobs, frame_array
-from expressway.store import ShardWriter, Store
+from expressway.core.columns import blobs, frame_array
+from expressway.core.store import ShardWriter, Store
 
 WIDTH = 4096
 FRAMES = 40

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from expressway.provenance import package_versions
+from expressway.core.fingerprints import package_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT, PAGE = ROOT / "state/bench", ROOT / "docs/benchmarks.md"

@@ -23,10 +23,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
 from expressway.language import encoders, teachers
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
 from expressway.stages.teacher_embeddings import STAGE, TeacherEmbeddingsConfig
 
 WIDTH = 4096

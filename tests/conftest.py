@@ -26,7 +26,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """A rendered world: the videos of the tiny data set and a few to add."""
-    from expressway import demo
+    from expressway.data import demo
 
     folder = tmp_path_factory.mktemp("world") / "world"
     demo.create(folder, CLIPS + SPARE, 11)

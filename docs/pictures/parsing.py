@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expressway.demo import render, world
+from expressway.data.demo import render, world
 from expressway.faces import align, overlays
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.landmarks import to_68

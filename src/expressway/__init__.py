@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from expressway.single import Predictor
+    from expressway.models.prediction.predictor import Predictor
 
 
 def load(
@@ -26,6 +26,6 @@ def load(
     Raises:
         ConfigError: no model there, or classes, texts and method do not fit together.
     """
-    from expressway.single import Predictor
+    from expressway.models.prediction.predictor import Predictor
 
     return Predictor(Path(run), labels, prompts, device, threads)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from expressway.errors import ExpresswayError
-from expressway.importers.commands import app as import_app
+from expressway.commands.import_data import app as import_app
+from expressway.core.errors import ExpresswayError
 
 app = typer.Typer(
     name="expressway",
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _plan(config: Path) -> Any:
-    from expressway import schema
+    from expressway.planning import settings as schema
     from expressway.planning.plan import Plan
 
     return Plan(schema.load(config))
@@ -50,7 +50,7 @@ def plan(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Print what a run would do: jobs, disk and hours, from measured rates. Nothing runs."""
-    from expressway.estimates import describe
+    from expressway.planning.costs import describe
 
     print(describe(_plan(config), table))
 
@@ -63,7 +63,7 @@ def validate(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Check the configuration, manifests, splits and files; list all problems at once."""
-    from expressway.validation import overlaps, problems
+    from expressway.commands.validate import overlaps, problems
 
     found = problems(config)
     for line in found:
@@ -175,11 +175,11 @@ def predict_file(
     """Say what a trained model sees in one file; exit status 1 where there is nothing to see."""
     import json
 
-    from expressway import single
+    from expressway.models.prediction import predictor
 
     names = tuple(name.strip() for name in labels.split(",") if name.strip())
-    texts = single.prompt_set(config, prompts, model, names) if prompts else None
-    found = single.predict(model, file, names, texts, window, step, gpus, cores)
+    texts = predictor.prompt_set(config, prompts, model, names) if prompts else None
+    found = predictor.predict(model, file, names, texts, window, step, gpus, cores)
     print(json.dumps(found.facts(), ensure_ascii=False, indent=1) if as_json else found.text())
     if picture is not None:
         found.picture(picture)
@@ -245,7 +245,7 @@ def show(
     rows: Annotated[int, typer.Option(help="rows to list")] = 10,
 ) -> None:
     """Print a shard table: rows by status, configuration, fingerprint, columns, first rows."""
-    from expressway.inspection import describe
+    from expressway.commands.show import describe
 
     print(describe(file, rows))
 
@@ -272,7 +272,7 @@ def adopt(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Count what is current after dvc pull or a clone; accept changes that change no result."""
-    from expressway.adoption import adopt
+    from expressway.commands.adopt import adopt
 
     print(adopt(_plan(config), accept))
 
@@ -285,7 +285,7 @@ def why(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Say what a run would make and why: what differs from what each file was made of."""
-    from expressway.why import why
+    from expressway.commands.why import why
 
     print(why(_plan(config), target))
 
@@ -293,7 +293,7 @@ def why(
 @app.command()
 def doctor() -> None:
     """Check machine and folder: ffmpeg, torch, disk, DVC's cache, locks; name the remedies."""
-    from expressway.doctor import examine
+    from expressway.commands.doctor import examine
 
     found = list(examine())
     for finding in found:
@@ -305,7 +305,7 @@ def doctor() -> None:
 @app.command()
 def fetch(config: ConfigOption = CONFIG) -> None:
     """Load once all weights that jobs will load, where there is a network (a login node)."""
-    from expressway.fetch import fetch
+    from expressway.commands.fetch import fetch
 
     for line in fetch(_plan(config)):
         print(line)
@@ -321,7 +321,7 @@ def retry(
     config: ConfigOption = CONFIG,
 ) -> None:
     """Compute failed rows of finished shards again; the others stay as they are."""
-    from expressway.retry import retry
+    from expressway.commands.retry import retry
 
     for line in retry(_plan(config), stage, status.split(","), dataset, cores, gpus):
         print(line)
@@ -331,8 +331,8 @@ def retry(
 @app.command()
 def schema() -> None:
     """Write config/config.schema.json and the tables of keys in config/README.md anew."""
-    from expressway import manual
-    from expressway.schema import json_schema
+    from expressway.commands import schema as manual
+    from expressway.planning.settings import json_schema
 
     Path("config/config.schema.json").write_text(json_schema(), "utf-8")
     page = Path("config/README.md")
@@ -380,7 +380,7 @@ def demo_create(
     stills: Annotated[int, typer.Option(help="number of unlabelled stills")] = 0,
 ) -> None:
     """Make another world: manifest, splits, rendered clips and their ground truth."""
-    from expressway import demo
+    from expressway.data import demo
 
     demo.create(out, clips, seed, stills)
 
@@ -404,6 +404,6 @@ def demo_train_backbone(
     seed: Annotated[int, typer.Option(help="training seed")] = 0,
 ) -> None:
     """Train the demo's tiny CLIP on identities that occur in no demo clip."""
-    from expressway import demo
+    from expressway.data import demo
 
     demo.train_backbone(out, seed)

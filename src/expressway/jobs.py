@@ -6,18 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from expressway import coverage, devices, stages
-from expressway.errors import ConfigError
-from expressway.imports import uncollected
+from expressway import stages
+from expressway.core import coverage, devices
+from expressway.core.errors import ConfigError
+from expressway.core.fast_imports import uncollected
+from expressway.core.fingerprints import package_versions
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Runtime
 from expressway.planning import paths
 from expressway.planning.outputs import Outputs
 from expressway.planning.plan import Plan
 from expressway.planning.records import MADE_OF, note
 from expressway.planning.stores import Shard
-from expressway.provenance import package_versions
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Runtime
 
 OWN_PACKAGES = ("expressway", "numpy", "pyarrow")
 
@@ -104,7 +105,7 @@ def render(plan: Plan, dataset: str, shard: str, cores: int) -> None:
     Raises:
         ConfigError: the data set is not rendered by us.
     """
-    from expressway import demo
+    from expressway.data import demo
 
     data, outputs = plan.dataset(dataset), Outputs(plan)
     if data.config.demo_seed is None:
@@ -138,7 +139,7 @@ def train(
         ConfigError: the model has no such split, or stores are missing that it reads.
     """
     with uncollected():
-        from expressway import training
+        from expressway.models import training
 
     spec = _train_spec(plan, model, split, seed)
     _check_there(plan, model, split, seed)
@@ -171,7 +172,7 @@ def _check_there(plan: Plan, model: str, split: str, seed: int) -> None:
 
 
 def _train_spec(plan: Plan, model: str, split: str, seed: int) -> Any:
-    from expressway.data.specs import TrainSpec
+    from expressway.core.specs import TrainSpec
 
     outputs = Outputs(plan)
     known = plan.models.splits(model)
@@ -246,8 +247,8 @@ def predict(
 ) -> Path:
     """Write a model's predictions for the test clips of an evaluation; return the file."""
     with uncollected():
-        from expressway import prediction
-    from expressway.data.specs import PredictSpec
+        from expressway.models.prediction import scores as prediction
+    from expressway.core.specs import PredictSpec
 
     config = plan.configuration.evaluation(evaluation)
     data, outputs = plan.dataset(config.dataset), Outputs(plan)
@@ -292,21 +293,21 @@ def _unknown(plan: Plan, spec: Any, model: str, split: str) -> Any:
 
 def evaluate(plan: Plan, model: str, evaluation: str, split: str, seed: int) -> Path:
     """Write the metrics of one prediction table; return the file."""
-    from expressway.evaluation import protocols
+    from expressway.models.evaluation import kinds
 
     plan.configuration.evaluation(evaluation)
     outputs = Outputs(plan)
     output = outputs.metrics(model, split, seed, evaluation)
     made_of = outputs.record(output)
     scores = Path(paths.predictions(model, split, seed, evaluation))
-    protocols.evaluate(scores, Path(output.path))
+    kinds.evaluate(scores, Path(output.path))
     note(output.path, made_of)
     return Path(output.path)
 
 
 def compare(plan: Plan, a: str, b: str) -> Path:
     """Write the paired comparison of two results; return the file."""
-    from expressway.evaluation import protocols
+    from expressway.models.evaluation import kinds
 
     (model, evaluation), (other, another) = a.split("/"), b.split("/")
     outputs = Outputs(plan)
@@ -316,6 +317,6 @@ def compare(plan: Plan, a: str, b: str) -> Path:
         [Path(folder) / "predictions.parquet" for folder in plan.evaluations.folders(*side)]
         for side in ((model, evaluation), (other, another))
     ]
-    protocols.compare(sides[0], sides[1], Path(output.path))
+    kinds.compare(sides[0], sides[1], Path(output.path))
     note(output.path, made_of)
     return Path(output.path)

@@ -6,15 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from expressway import schema
-from expressway.errors import ConfigError
-from expressway.files import write_json
+from expressway.core.errors import ConfigError
+from expressway.core.files import write_json
+from expressway.core.fingerprints import package_versions
 from expressway.jobs import OWN_PACKAGES
-from expressway.planning import paths
+from expressway.planning import paths, settings
 from expressway.planning.outputs import Outputs
 from expressway.planning.plan import Plan, narrowed
 from expressway.planning.records import note
-from expressway.provenance import package_versions
 
 REPORTED_PACKAGES = (
     *OWN_PACKAGES,
@@ -33,9 +32,9 @@ def table(plan: Plan, name: str) -> list[Path]:
 
 
 def _published_table(plan: Plan, name: str) -> list[Path]:
-    from expressway.reporting import published
+    from expressway.reporting.tables import published
 
-    described = schema.table(name)
+    described = settings.table(name)
     rows = [
         (
             title,
@@ -52,7 +51,7 @@ def _published_table(plan: Plan, name: str) -> list[Path]:
         source=described.source,
         metrics=described.metrics,
         rows=rows,
-        published=schema.TABLES / "published.csv",
+        published=settings.TABLES / "published.csv",
     )
     chosen = narrowed(plan, name)
     outputs = Outputs(plan)
@@ -64,7 +63,8 @@ def _published_table(plan: Plan, name: str) -> list[Path]:
 
 
 def _all_results(plan: Plan) -> list[Path]:
-    from expressway.reporting import plain, results
+    from expressway.reporting.sections import results
+    from expressway.reporting.tables import formats as plain
 
     evaluations = [Path(path) for path in plan.evaluations.all_folders()]
     written = plain.write("results", plan.settings.report.title, evaluations, TABLES)
@@ -121,7 +121,7 @@ def _report_spec(plan: Plan, title: str, dataset: str | None = None) -> Any:
 
 def _table_pages(plan: Plan) -> list[tuple[str, str]]:
     """Return title and address, seen from the report, of the tables in the configuration."""
-    return [(schema.table(n).title, f"../tables/{n}.html") for n in plan.settings.tables]
+    return [(settings.table(n).title, f"../tables/{n}.html") for n in plan.settings.tables]
 
 
 def audit_captions(
@@ -190,8 +190,8 @@ def _report_dataset(plan: Plan, name: str) -> Any:
 
 def _overlaps(plan: Plan, name: str) -> list[str]:
     """Return what parts of a data set's splits have in common; looks where faces are cut."""
+    from expressway.commands.validate import look_alike_pairs
     from expressway.data.overlaps import shared
-    from expressway.validation import look_alike_pairs
 
     data = plan.dataset(name)
     found = [

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from expressway import evaluation, methods, prediction, training
-from expressway.errors import ConfigError
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.models import evaluation, training
+from expressway.models.prediction import scores
 
 PAGE = Path(__file__).parents[2] / "docs/methods/README.md"
 
@@ -29,7 +31,7 @@ def test_the_example_trains_predicts_and_is_evaluated(world, tmp_path) -> None:
     assert "scaled" in methods.names()
     spec = world.train_spec("scaled", "supervised", recipe={"epochs": 20, "batch_size": 16})
     out = training.train(spec, tmp_path / "model", tmp_path / "state")
-    table = prediction.predict(out, world.predict_spec("supervised"), tmp_path / "p.parquet")
+    table = scores.predict(out, world.predict_spec("supervised"), tmp_path / "p.parquet")
     found = evaluation.evaluate(table, tmp_path / "metrics.json")
     assert found["parameters"]["trainable"] == 16
     # eleven test clips of three separable classes: chance would be a third

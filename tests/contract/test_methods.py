@@ -9,13 +9,16 @@ import torch
 from built_methods import ALL, TRAINED, batch_of, build, outputs, total
 from feature_world import LABELS
 
-from expressway import backbones, methods, prediction, training
-from expressway.data.cards import ModelCard
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import read_table
 from expressway.data.clips import Batch, ClipStores
-from expressway.data.samplers import generator
-from expressway.errors import ConfigError
+from expressway.data.sampling import generator
 from expressway.methods.base import PROTOCOLS, Method
-from expressway.store import read_table
+from expressway.models import training
+from expressway.models.prediction import scores as prediction
+from expressway.networks import backbones
 
 
 def copy_of(method: Method[Any]) -> dict[str, torch.Tensor]:

@@ -6,9 +6,11 @@ import feature_world
 import pytest
 from feature_world import LABELS
 
-from expressway import evaluation, methods, prediction, training
-from expressway.evaluation import open_set
-from expressway.store import read_footer, read_table
+from expressway import methods
+from expressway.core.store import read_footer, read_table
+from expressway.models import evaluation, training
+from expressway.models.evaluation.metrics import open_set
+from expressway.models.prediction import scores
 
 OTHER = "contempt"
 METHODS = [name for name in methods.names() if "open_set" in methods.get(name).protocols]
@@ -36,10 +38,10 @@ def test_unknown_clips_of_another_set_are_told_apart_by_its_name(
         known, dataset="others", rows=rows, stores=other.stores, all_labels=(*LABELS, OTHER)
     )
     asked = replace(known, unknown=unknown)
-    table = prediction.predict(model, asked, tmp_path / "predictions.parquet")
+    table = scores.predict(model, asked, tmp_path / "predictions.parquet")
 
     # the known clips' rows are those of a prediction without the other set
-    alone = prediction.predict(model, known, tmp_path / "alone.parquet")
+    alone = scores.predict(model, known, tmp_path / "alone.parquet")
     found, first = read_table(table).to_pylist(), read_table(alone).to_pylist()
     assert found[: len(first)] == first
     assert [row["clip_id"] for row in found[len(first) :]] == [f"others/{c.id}" for c, _ in rows]

@@ -10,8 +10,11 @@ import pytest
 from built_methods import ALL
 from feature_world import LABELS, TARGETS
 
-from expressway import evaluation, methods, prediction, store, training
-from expressway.errors import ExpresswayError
+from expressway import methods
+from expressway.core import store
+from expressway.core.errors import ExpresswayError
+from expressway.models import evaluation, training
+from expressway.models.prediction import scores
 
 SEEN, UNSEEN = LABELS[:2], LABELS[2]
 # what a protocol's headline numbers are called; a method's page may rely on them
@@ -31,7 +34,7 @@ def results(world, folder, name, protocol):
     answers = {} if protocol != "open_set" else {"labels": SEEN}
     rows = [(clip, "fold1") for clip in world.clips]
     asked = world.predict_spec(protocol, rows=rows, all_labels=LABELS, **answers)
-    table = prediction.predict(model, asked, folder / "predictions.parquet")
+    table = scores.predict(model, asked, folder / "predictions.parquet")
     return evaluation.evaluate(table, folder / "metrics.json")
 
 
@@ -57,7 +60,7 @@ def share(model, asked, folder, part):
     """Predict every n-th clip, as one of n processes does; return the table."""
     index, count = part
     mine = replace(asked, rows=asked.rows[index::count])
-    return prediction.predict(model, mine, folder / f"{index}-of-{count}.parquet")
+    return scores.predict(model, mine, folder / f"{index}-of-{count}.parquet")
 
 
 def together(files, out):

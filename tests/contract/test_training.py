@@ -15,10 +15,11 @@ from feature_world import FeatureWorld
 from safetensors.torch import load_file
 from two_processes import WORLD, Gradients, Loss, gradients, in_two, share, without_chance
 
-from expressway import methods, training
-from expressway.data.cards import WEIGHTS, ModelCard
-from expressway.errors import ConfigError
-from expressway.training.steps import Steps
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import WEIGHTS, ModelCard
+from expressway.models import training
+from expressway.models.training.steps import Steps
 
 ROUNDING = 1e-4
 

@@ -17,18 +17,18 @@ import pytest
 from chat_server import ChatServer, completion, send
 from crops import crop, faces_row
 
-from expressway.columns import blobs, frame_list
-from expressway.errors import SystemicError
-from expressway.journal import Journal
+from expressway.core.columns import blobs, frame_list
+from expressway.core.errors import SystemicError
+from expressway.core.journal import Journal
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Source
+from expressway.core.store import ShardReader, ShardWriter
 from expressway.language.captioners.base import Pictures, Question
 from expressway.language.captioners.openai import OpenAICaptioner, OpenAIOptions
 from expressway.language.captioners.requests import retry_after
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Source
 from expressway.stages.captions import STAGE, CaptionsConfig
-from expressway.store import ShardReader, ShardWriter
 
 CLIP = Pictures("c0", [crop(0)], [0.0])
 SECRET = "sk-do-not-tell"

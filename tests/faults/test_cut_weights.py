@@ -8,12 +8,12 @@ import tiny_captioners
 import tiny_segformer
 import tiny_teachers
 
-from expressway import backbones
-from expressway.errors import SystemicError
+from expressway.core.errors import SystemicError
 from expressway.faces.parsers.transformers import TransformersParser
 from expressway.language import encoders, teachers
 from expressway.language.captioners.base import Question
 from expressway.language.captioners.transformers import TransformersCaptioner, TransformersOptions
+from expressway.networks import backbones
 
 CLIP = Path(__file__).parents[2] / "data/demo/backbone"
 

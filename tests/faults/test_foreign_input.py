@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from expressway.config import read_yaml
-from expressway.data.cards import CARD, ModelCard
-from expressway.errors import ConfigError, ExpresswayError, ManifestError
-from expressway.importers import list_files
-from expressway.importers import table as table_importer
+from expressway.core.config import read_yaml
+from expressway.core.errors import ConfigError, ExpresswayError, ManifestError
+from expressway.core.manifest import DatasetConfig, read_manifest, read_splits
+from expressway.core.model_card import CARD, ModelCard
+from expressway.data.importers import list_files
+from expressway.data.importers import table as table_importer
 from expressway.language.captioners import requests
 from expressway.language.captioners.openai import read_answer
-from expressway.manifest import DatasetConfig, read_manifest, read_splits
 
 bounded = settings(
     max_examples=150,

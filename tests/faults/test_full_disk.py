@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from expressway import training
-from expressway.columns import blobs
-from expressway.errors import SystemicError
-from expressway.files import write_json
-from expressway.store import ShardReader, ShardWriter
+from expressway.core.columns import blobs
+from expressway.core.errors import SystemicError
+from expressway.core.files import write_json
+from expressway.core.store import ShardReader, ShardWriter
+from expressway.models import training
 
 SIZE = 1 << 20
 

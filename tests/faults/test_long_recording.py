@@ -6,8 +6,8 @@ import sys
 import yaml
 from project import ROOT
 
-from expressway.media.subprocesses import ffmpeg_binary
-from expressway.store import ShardReader
+from expressway.core.store import ShardReader
+from expressway.media.machine.subprocesses import ffmpeg_binary
 
 LIMIT = 1 << 30
 # Runs a command and prints, behind what it said, the memory of its largest process in kB.

@@ -9,9 +9,9 @@ from pathlib import Path
 import feature_world
 import pytest
 
-from expressway import training
-from expressway.data.cards import WEIGHTS
-from expressway.data.specs import TrainSpec
+from expressway.core.model_card import WEIGHTS
+from expressway.core.specs import TrainSpec
+from expressway.models import training
 
 RECIPE = {
     **feature_world.SMALL["emoclip"],

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from expressway.methods.base import Context
-from expressway.methods.emoclip import EmoCLIP, Recipe
-from expressway.methods.emoclip_release import temporal_names
+from expressway.methods.emoclip.model import EmoCLIP, Recipe
+from expressway.methods.releases.emoclip import temporal_names
 
 RELEASED = (
     True,

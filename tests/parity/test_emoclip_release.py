@@ -9,13 +9,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from expressway import backbones, methods, prediction, training
+from expressway import methods
 from expressway.cli import app
-from expressway.data.cards import ModelCard
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import read_table
 from expressway.methods.base import Context
-from expressway.methods.downstream import Downstream
-from expressway.store import read_table
+from expressway.methods.downstream.model import Downstream
+from expressway.models import training
+from expressway.models.prediction import scores
+from expressway.networks import backbones
 
 DIM, HEADS, HEAD_DIM, DEPTH = feature_world.DIM, 2, 2048, 2
 
@@ -59,13 +62,13 @@ def test_a_release_predicts_through_the_workflow(world, release, tmp_path: Path)
     assert card.recipe["published"] is True
     assert (card.recipe["depth"], card.recipe["heads"]) == (DEPTH, HEADS)
     spec = world.predict_spec()
-    method = prediction.load(out, card, spec)
+    method = scores.load(out, card, spec)
     block = method.temporal.blocks[0]
     assert (block.head_dim, block.mlp_in.out_features) == (HEAD_DIM, DIM)
     own = "module.temporal.temporal_transformer.layers.1.0.fn.fn.to_qkv.weight"
     assert torch.equal(method.temporal.blocks[1].qkv.weight, release[own])
-    table = prediction.predict(out, spec, tmp_path / "p.parquet")
-    again = prediction.predict(out, spec, tmp_path / "again.parquet")
+    table = scores.predict(out, spec, tmp_path / "p.parquet")
+    again = scores.predict(out, spec, tmp_path / "again.parquet")
     assert read_table(table).equals(read_table(again))
     assert card.parameters["trainable"] == sum(
         value.numel() for name, value in release.items() if ".backbone." not in name
@@ -114,7 +117,7 @@ def test_a_downstream_release_becomes_a_model_to_start_from(
     assert all(made[name].shape == value.shape for name, value in weights.items())
     assert torch.equal(weights["head.0.weight"], downstream["module.mlp.0.weight"])
     with pytest.raises(ConfigError, match="no last layer"):
-        prediction.load(out, card, world.predict_spec("regression"))
+        scores.load(out, card, world.predict_spec("regression"))
     recipe = {**card.recipe, "epochs": 0}
     spec = world.train_spec("downstream", "regression", recipe=recipe, start=out)
     trained = training.train(spec, tmp_path / "trained", tmp_path / "state")

@@ -11,7 +11,7 @@ import torch
 from expressway.data.clips import Batch
 from expressway.language import prompts
 from expressway.methods.base import Context
-from expressway.methods.expclip import ExpCLIP, Recipe, segment_centres
+from expressway.methods.expclip.model import ExpCLIP, Recipe, segment_centres
 
 CLASSES = (
     "happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", "contempt",

@@ -12,13 +12,13 @@ import pytest
 import torch
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 
-from expressway.backbones import Backbone
 from expressway.methods.base import Context
 from expressway.methods.blocks.adapters import Adapter, ImageBlockAdapters
 from expressway.methods.blocks.temporal import TemporalTransformer
-from expressway.methods.emoclip_release import temporal_names
-from expressway.methods.finecliper import FineCLIPER, Recipe, pair_loss
-from expressway.preprocessing import Preprocess
+from expressway.methods.finecliper.model import FineCLIPER, Recipe, pair_loss
+from expressway.methods.releases.emoclip import temporal_names
+from expressway.networks.backbones import Backbone
+from expressway.networks.preprocessing import Preprocess
 
 PLAIN = ("frames",)
 DAGGER = ("frames", "captions")

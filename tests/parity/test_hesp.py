@@ -14,16 +14,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from expressway.backbones import Backbone
-from expressway.evaluation import open_set
 from expressway.methods.base import Context
 from expressway.methods.blocks.open_losses import (
     reciprocal_margin,
     reciprocal_scores,
     supervised_contrastive,
 )
-from expressway.methods.hesp import HESP, Recipe
-from expressway.preprocessing import Preprocess
+from expressway.methods.hesp.model import HESP, Recipe
+from expressway.models.evaluation.metrics import open_set
+from expressway.networks.backbones import Backbone
+from expressway.networks.preprocessing import Preprocess
 
 CLASSES = ("Angry", "Disgust", "Fear")
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from expressway import backbones, methods, prediction
-from expressway.data.cards import ModelCard
-from expressway.errors import ConfigError
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import read_table
 from expressway.methods.blocks.prompts import token_embedding
-from expressway.store import read_table
+from expressway.models.prediction import scores
+from expressway.networks import backbones
 
 State = dict[str, torch.Tensor]
 # in the order of their texts; their numbers are 3, 5, 6
@@ -63,7 +65,7 @@ def test_a_release_predicts_through_the_workflow(world, file, network, criterion
     assert card.labels == ("happiness", "sadness", "surprise")
     assert card.recipe == {"published": True, "context_tokens": TOKENS}
     spec = world.predict_spec("open_set", labels=card.labels, prompts={})
-    method = prediction.load(out, card, spec)
+    method = scores.load(out, card, spec)
     kept = method.state_dict()
     assert torch.equal(kept["contexts.context"], network["module.prompts.ctx"].float())
     assert torch.equal(kept["negative_images"], criterion["points"])
@@ -71,7 +73,7 @@ def test_a_release_predicts_through_the_workflow(world, file, network, criterion
     # the release does not say where the patch was
     assert kept["position"].tolist() == [16, 16]
     assert "middle" in card.source["position"]
-    table = read_table(prediction.predict(out, spec, tmp_path / "p.parquet")).to_pylist()
+    table = read_table(scores.predict(out, spec, tmp_path / "p.parquet")).to_pylist()
     assert {row["prediction"] for row in table if row["status"] == "ok"} <= set(card.labels)
 
 
@@ -79,7 +81,7 @@ def test_the_texts_are_those_that_the_release_was_trained_with(world, file, tmp_
     out = methods.import_weights("hesp", file, tmp_path / "m", world.backbone)
     card = ModelCard.read(out)
     assert card.backbone["model"] == world.backbone
-    method = prediction.load(out, card, world.predict_spec("open_set", labels=card.labels))
+    method = scores.load(out, card, world.predict_spec("open_set", labels=card.labels))
     backbone = method.backbone
     written = backbone.tokenize([f"{name}." for name in NAMES])[:, 1 : 77 - TOKENS]
     expected = token_embedding(backbone.model)(written)
@@ -97,7 +99,7 @@ def test_labels_follow_the_numbers_and_texts_the_alphabet(
     torch.save(state, tmp_path / "one.pth")
     card = ModelCard.read(methods.import_weights("hesp", tmp_path / "one.pth", tmp_path / "m"))
     assert card.labels == ("sadness", "surprise", "disappointment")
-    method = prediction.load(
+    method = scores.load(
         tmp_path / "m", card, world.predict_spec("open_set", labels=card.labels, prompts={})
     )
     # the first column is labelled sadness, its text is disappointment's: section 8

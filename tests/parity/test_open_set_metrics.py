@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy._core._multiarray_umath import __cpu_features__ as cpu
 
-from expressway.evaluation import open_set
+from expressway.models.evaluation.metrics import open_set
 
 # ACC, AUROC, TNR@TPR95, DTACC, AUIN, AUOUT, OSCR of the releases, OSCR clean, in percent
 EXPECTED = {

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expressway import records
-from expressway.config import MAX_YAML_DEPTH, read_yaml
-from expressway.errors import ConfigError, ManifestError
-from expressway.importers import affectnet
+from expressway.core import text_tables
+from expressway.core.config import MAX_YAML_DEPTH, read_yaml
+from expressway.core.errors import ConfigError, ManifestError
+from expressway.data.importers import affectnet
 
 TEN = ",".join(["x"] * 10)
 LAUGHS = f"a0: &a0 [{TEN}]\n" + "".join(
@@ -39,14 +39,14 @@ def test_honest_anchors_and_nests_are_read(tmp_path: Path) -> None:
 
 
 def test_parquet_that_unfolds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_TABLE_BYTES", 1 << 20)
+    monkeypatch.setattr(text_tables, "MAX_TABLE_BYTES", 1 << 20)
     path = tmp_path / "manifest.parquet"
     pq.write_table(pa.table({"id": ["a" * 1000] * 20_000}), path)
     assert path.stat().st_size < 20_000
     with pytest.raises(ManifestError, match=r"manifest\.parquet: larger than"):
-        records.read_records(path)
+        text_tables.read_records(path)
     pq.write_table(pa.table({"id": ["a", "b"], "start": [0.5, None]}), path)
-    header, rows = records.read_records(path)
+    header, rows = text_tables.read_records(path)
     assert header == ["id", "start"]
     assert rows == [(2, {"id": "a", "start": "0.5"}), (3, {"id": "b", "start": ""})]
 
@@ -54,7 +54,7 @@ def test_parquet_that_unfolds_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_text_named_parquet_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "m.parquet").write_text("id,path\n")
     with pytest.raises(ManifestError, match=r"m\.parquet: not readable as Parquet"):
-        records.read_records(tmp_path / "m.parquet")
+        text_tables.read_records(tmp_path / "m.parquet")
 
 
 class Payload:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from expressway import methods
-from expressway.data.cards import ModelCard
-from expressway.errors import ConfigError
-from expressway.preparation import TRUSTED_SERVERS, recorded
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.models.prediction.replay import TRUSTED_SERVERS, recorded
 
 SERVER = {
     "captioner": "openai",

@@ -8,15 +8,15 @@ import pytest
 from decoding import decode
 from PIL import Image
 
-from expressway import schema
-from expressway.errors import ConfigError, ManifestError, RowFailure
-from expressway.importers import folder, list_files
-from expressway.importers.write import write
-from expressway.manifest import DatasetConfig, contained, path_problem, read_manifest
+from expressway.core.errors import ConfigError, ManifestError, RowFailure
+from expressway.core.fingerprints import HashLedger
+from expressway.core.manifest import DatasetConfig, contained, path_problem, read_manifest
+from expressway.data.importers import folder, list_files
+from expressway.data.importers.write import write
+from expressway.planning import settings
 from expressway.planning.plan import Plan
+from expressway.planning.settings import Settings
 from expressway.planning.targets import Targets
-from expressway.provenance import HashLedger
-from expressway.schema import Settings
 
 OUTSIDE = (
     *("/etc/passwd", "../secret.mp4", "a/../../secret.mp4", "C:\\secret.mp4", "\\\\host\\share"),
@@ -134,12 +134,12 @@ def test_names_that_reach_a_command_line_are_plain(name: str) -> None:
         {"evaluations": {name: evaluation}},
     ):
         with pytest.raises(ConfigError, match=next(iter(config))):
-            schema.check(base | config, "config")
+            settings.check(base | config, "config")
 
 
 def test_plain_names_are_taken() -> None:
     stages = {"frames": {"native-2_b": {}}}
-    found = schema.check({"datasets": ["my-set_2"], "stages": stages}, "config")
+    found = settings.check({"datasets": ["my-set_2"], "stages": stages}, "config")
     assert isinstance(found, Settings)
 
 
@@ -150,6 +150,6 @@ def test_a_hostile_file_among_the_tables_widens_no_pattern(
     for name in ("good", "a|.*", "b;c"):
         (tmp_path / "config/tables" / f"{name}.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
-    pattern = Targets(Plan(schema.check({"datasets": [], "stages": {}}, "c"))).table_pattern
+    pattern = Targets(Plan(settings.check({"datasets": [], "stages": {}}, "c"))).table_pattern
     assert re.fullmatch(pattern, "good")
     assert not re.fullmatch(pattern, "anything")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from pages import Tags
 
-from expressway.reporting import build, clip_page, plain, published
-from expressway.reporting.text import csv_cell
+from expressway.reporting import build, clip_page
+from expressway.reporting.drawing.text import csv_cell
+from expressway.reporting.tables import formats as plain
+from expressway.reporting.tables import published
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\"><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\u202e{{7*191}}"

@@ -78,7 +78,9 @@ def test_mappings_that_loaders_unpack_say_that_remote_code_stays_off() -> None:
     for path, names in found.items():
         for name in set(names):
             assert re.search(rf"with source\(.*\) as {name}:", path.read_text("utf-8")), path
-    assert '"trust_remote_code": False' in (ROOT / "src/expressway/pretrained.py").read_text()
+    assert (
+        '"trust_remote_code": False' in (ROOT / "src/expressway/networks/pretrained.py").read_text()
+    )
 
 
 @pytest.mark.parametrize(

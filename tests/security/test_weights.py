@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from expressway import backbones
-from expressway.errors import ConfigError, SystemicError
+from expressway.core.errors import ConfigError, SystemicError
 from expressway.methods import import_weights
-from expressway.training.checkpoints import resumable
+from expressway.models.training.machine.checkpoints import resumable
+from expressway.networks import backbones
 
 
 class Payload:

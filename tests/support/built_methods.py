@@ -6,11 +6,12 @@ import feature_world
 import torch
 from feature_world import LABELS, TARGETS, FeatureWorld
 
-from expressway import backbones, methods
+from expressway import methods
 from expressway.data.clips import Batch, ClipDataset, ClipStores, in_order
-from expressway.data.samplers import TEST_EPOCH
+from expressway.data.sampling import TEST_EPOCH
 from expressway.data.splits import part, usable
 from expressway.methods.base import Context, Method
+from expressway.networks import backbones
 
 ALL = [(name, p) for name in methods.names() for p in methods.get(name).protocols]
 TRAINED = [(name, p) for name, p in ALL if methods.get(name).trained]

@@ -1,7 +1,7 @@
 """Clips of files that stand in no manifest, through the door that takes many."""
 
-from expressway.errors import RowFailure
-from expressway.manifest import Clip
+from expressway.core.errors import RowFailure
+from expressway.core.manifest import Clip
 from expressway.media.decode import decode as decode_all
 from expressway.media.frames import Settings
 

@@ -14,12 +14,12 @@ import numpy as np
 import picture_stores
 import pyarrow as pa
 
-from expressway.columns import frame_array, frame_list
-from expressway.data.specs import PredictSpec, TrainSpec
-from expressway.manifest import Clip
-from expressway.stage import Row, Runtime
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.manifest import Clip
+from expressway.core.specs import PredictSpec, TrainSpec
+from expressway.core.stage import Row, Runtime
+from expressway.core.store import ShardWriter
 from expressway.stages import attention
-from expressway.store import ShardWriter
 
 LABELS = ("happiness", "sadness", "anger")
 TARGETS = ("valence", "arousal")

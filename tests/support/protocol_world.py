@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from report_world import LABELS, World
 
-from expressway import evaluation
-from expressway.store import write_table
+from expressway.core.store import write_table
+from expressway.models import evaluation
 
 CLIPS, SUBJECTS = 160, 20
 KNOWN = {"open-00": LABELS[:2], "open-01": LABELS[1:3], "open-02": LABELS[2:]}

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from expressway.columns import blobs, frame_array, frame_list, to_arrow
+from expressway.core.columns import blobs, frame_array, frame_list, to_arrow
+from expressway.core.files import write_json
+from expressway.core.manifest import Clip
+from expressway.core.store import ShardWriter, write_table
 from expressway.faces.parsing import encode_mask
-from expressway.files import write_json
-from expressway.manifest import Clip
 from expressway.reporting import ReportDataset, ReportSpec
-from expressway.store import ShardWriter, write_table
 
 LABELS = ["happiness", "sadness", "neutral", "anger"]
 FRAMES = 9

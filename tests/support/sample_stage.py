@@ -5,8 +5,8 @@ import time
 
 import pyarrow as pa
 
-from expressway.errors import RowFailure, SystemicError
-from expressway.stage import Stage, StageConfig
+from expressway.core.errors import RowFailure, SystemicError
+from expressway.core.stage import Stage, StageConfig
 
 
 class SampleConfig(StageConfig):

@@ -12,19 +12,24 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
-PLUMBING = ("expressway.cli", "expressway.stage", "expressway.store", "expressway.manifest")
+PLUMBING = (
+    "expressway.cli",
+    "expressway.core.stage",
+    "expressway.core.store",
+    "expressway.core.manifest",
+)
 # `expressway demo train-backbone` is run by hand in the full environment; no job imports it.
-BY_HAND = {"expressway.demo.backbone"}
+BY_HAND = {"expressway.data.demo.backbone"}
 ENTRIES = {
-    "media": ("expressway.stages.frames", "expressway.demo.render"),
+    "media": ("expressway.stages.frames", "expressway.data.demo.render"),
     "faces": ("expressway.stages.faces", "expressway.stages.landmarks"),
     "language": (
         "expressway.stages.visual_features",
         "expressway.stages.attention",
         "expressway.stages.text_embeddings",
     ),
-    "train": ("expressway.training", "expressway.prediction"),
-    "report": ("expressway.evaluation.protocols", "expressway.reporting.html"),
+    "train": ("expressway.models.training", "expressway.models.prediction.scores"),
+    "report": ("expressway.models.evaluation.kinds", "expressway.reporting.page"),
 }
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 from expressway.planning.targets import Targets
 
 

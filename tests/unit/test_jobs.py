@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from expressway import jobs, pages, schema
-from expressway.errors import ConfigError
+from expressway import jobs, pages
+from expressway.core.errors import ConfigError
+from expressway.planning import settings as schema
 from expressway.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from expressway.errors import ConfigError
-from expressway.manifest import Clip
+from expressway.core.errors import ConfigError
+from expressway.core.manifest import Clip
 from expressway.pages import _dataset_of
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from expressway import schema
-from expressway.errors import ConfigError, ManifestError
-from expressway.planning import stores
+from expressway.core.errors import ConfigError, ManifestError
+from expressway.planning import settings, stores
 from expressway.planning.outputs import Outputs
 from expressway.planning.plan import Plan
 
@@ -50,7 +49,7 @@ def plan(change=None):
     values = yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())
     if change:
         change(values)
-    return Plan(schema.check(values, "config.yaml"))
+    return Plan(settings.check(values, "config.yaml"))
 
 
 def inputs(found, *shard):

@@ -4,7 +4,7 @@ import tiny_captioners
 from chat_server import ChatServer
 from project import only_stages
 
-from expressway.store import ShardReader
+from expressway.core.store import ShardReader
 
 SENTENCE = "the brows go up and lips part"
 FAMILIES = {

@@ -12,9 +12,9 @@ import tiny_segformer
 import tiny_teachers
 import yaml
 
-from expressway import demo
+from expressway.core.store import ShardReader
+from expressway.data import demo
 from expressway.faces.parsing import decode_mask
-from expressway.store import ShardReader
 
 ROOT = Path(__file__).parents[2]
 CLIPS = 3

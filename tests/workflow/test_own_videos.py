@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from project import ROOT, Project, lay_out
 
-from expressway.media.subprocesses import ffmpeg_binary
-from expressway.store import Store
+from expressway.core.store import Store
+from expressway.media.machine.subprocesses import ffmpeg_binary
 
 
 def ffmpeg(*arguments):

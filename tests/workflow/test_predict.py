@@ -14,12 +14,13 @@ from project import Project, lay_out
 from typer.testing import CliRunner
 
 import expressway
-from expressway import jobs, schema
+from expressway import jobs
 from expressway.cli import app
-from expressway.errors import ConfigError
-from expressway.media.subprocesses import ffmpeg_binary
+from expressway.core.errors import ConfigError
+from expressway.core.store import read_table
+from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.planning import settings
 from expressway.planning.plan import Plan
-from expressway.store import read_table
 
 STORES = (("frames", "sparse"), ("faces", "mediapipe"), ("visual_features", "demo"))
 LINEAR = "results/models/linear/fold1-seed0"
@@ -40,7 +41,7 @@ def project(tmp_path_factory, world):
     os.chdir(project.folder)
     # more clips than the one that the tiny world tests on
     project.config(lambda config: config["evaluations"]["supervised"].update(part="train"))
-    plan = Plan(schema.load(Path("config/config.yaml")))
+    plan = Plan(settings.load(Path("config/config.yaml")))
     for stage, variant in STORES:
         for shard in plan.dataset("tiny").shards:
             jobs.run_stage(plan, "tiny", stage, variant, shard, cores=1, gpus=0)
@@ -187,7 +188,7 @@ def test_below_its_threshold_an_open_set_model_says_unknown(project, tmp_path, t
 
 
 def test_a_file_longer_than_one_clip_is_the_mean_of_its_windows(linear, files, monkeypatch):
-    monkeypatch.setattr("expressway.single.ONE_CLIP_SECONDS", 3.0)
+    monkeypatch.setattr("expressway.models.prediction.predictor.ONE_CLIP_SECONDS", 3.0)
     found = linear.predict(files / "long.mp4", window=1.0)
     used = [window for window in found.windows if window.scores]
     assert found.message == f"mean of {len(used)} of {len(found.windows)} windows"

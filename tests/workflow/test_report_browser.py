@@ -9,8 +9,9 @@ import protocol_world
 import pytest
 from report_world import COMPARISON, LOST, World, clip
 
-from expressway.files import write_json
-from expressway.reporting import build, clip_page, published
+from expressway.core.files import write_json
+from expressway.reporting import build, clip_page
+from expressway.reporting.tables import published
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

@@ -5,7 +5,7 @@ import shutil
 
 from project import only_stages
 
-from expressway.store import read_table
+from expressway.core.store import read_table
 
 FRAMES = "results/tiny/frames/sparse/00001.parquet"
 

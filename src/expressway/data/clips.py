@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from expressway.data.samplers import EpochSampler, generator
-from expressway.data.specs import Stores
-from expressway.errors import ConfigError
-from expressway.manifest import Clip
-from expressway.store import Store
+from expressway.core.errors import ConfigError
+from expressway.core.manifest import Clip
+from expressway.core.specs import Stores
+from expressway.core.store import Store
+from expressway.data.sampling import EpochSampler, generator
 
 UNLABELLED = -1
 Rows = Mapping[str, Mapping[str, Any]]

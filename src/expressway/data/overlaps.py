@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
+from expressway.core.fingerprints import weights_digest as bytes_digest
+from expressway.core.manifest import Clip, SplitRow, split_title
+from expressway.core.store import Store
 from expressway.faces.align import Image
 from expressway.faces.pictures import decode
-from expressway.manifest import Clip, SplitRow, split_title
-from expressway.provenance import weights_digest as bytes_digest
-from expressway.store import Store
 
 SHOWN = 5
 # Of 128 bits. Among 60 rendered clips of 48 people no two differ in fewer than 14; copies at half

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expressway.data.clips import Rows
-from expressway.data.samplers import Indices
+from expressway.data.sampling import Indices
 from expressway.faces.overlays import landmark_image, parsing_image
 from expressway.faces.parsing import decode_mask
 from expressway.faces.pictures import decode

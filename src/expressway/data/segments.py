@@ -5,7 +5,7 @@ Bounds of segments are real numbers, so that the last frames of a clip count as 
 
 import numpy as np
 
-from expressway.data.samplers import Indices
+from expressway.data.sampling import Indices
 
 
 def random_segments(count: int, length: int, random: np.random.Generator) -> Indices:

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from expressway.errors import ConfigError
-from expressway.manifest import Clip
+from expressway.core.errors import ConfigError
+from expressway.core.manifest import Clip
 
 
 def part(clips: Sequence[Clip], parts: Mapping[str, str], name: str) -> list[Clip]:

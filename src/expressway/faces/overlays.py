@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.faces.align import FloatArray, Image
 from expressway.faces.parsing import Mask, decode_mask
 from expressway.faces.pictures import decode

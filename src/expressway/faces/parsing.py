@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.faces.align import FloatArray
 
 Mask = NDArray[np.uint8]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.faces.align import Image
 
 # Two passes go over a clip, one to detect and one to cut. Decoding a long clip twice costs less

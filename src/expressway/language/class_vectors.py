@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from expressway.files import atomic_path
-from expressway.provenance import digest
+from expressway.core.files import atomic_path
+from expressway.core.fingerprints import digest
 
 
 class TextEncoder(Protocol):

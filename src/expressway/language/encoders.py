@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from expressway.compute import Precision, check_device
-from expressway.errors import ConfigError
-from expressway.pretrained import source
+from expressway.core.errors import ConfigError
+from expressway.networks.precision import Precision, check_device
+from expressway.networks.pretrained import source
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from expressway.config import StrictModel, nearest, read_yaml, validate
-from expressway.errors import ConfigError
+from expressway.core.config import StrictModel, nearest, read_yaml, validate
+from expressway.core.errors import ConfigError
 
 SLOT = "{label}"
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from expressway.errors import ConfigError
-from expressway.provenance import digest
+from expressway.core.errors import ConfigError
+from expressway.core.fingerprints import digest
 
 SUMMARIES = (
     "overall",

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expressway.compute import Chunks, Precision, check_device
-from expressway.errors import ConfigError
-from expressway.preprocessing import Preprocess
-from expressway.pretrained import source
+from expressway.core.errors import ConfigError
+from expressway.networks.precision import Chunks, Precision, check_device
+from expressway.networks.preprocessing import Preprocess
+from expressway.networks.pretrained import source
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from expressway.config import StrictModel
+from expressway.core.config import StrictModel
 
 FATAL = frozenset(
     {

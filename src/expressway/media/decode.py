@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from expressway.errors import RowFailure
-from expressway.manifest import Clip
-from expressway.media import together
+from expressway.core.errors import RowFailure
+from expressway.core.manifest import Clip
 from expressway.media.frames import Frames, Settings
 from expressway.media.images import decode_folder, decode_image
+from expressway.media.machine import shared_runs
 from expressway.media.video import Stretch, open_stretch
 
 
@@ -22,7 +22,7 @@ def decode(clips: Sequence[tuple[Path, Clip]], settings: Settings) -> list[Frame
         settings: sampling and limits.
     """
     opened = [_open(path, clip, settings) for path, clip in clips]
-    videos = iter(together.decode([one for one in opened if isinstance(one, Stretch)]))
+    videos = iter(shared_runs.decode([one for one in opened if isinstance(one, Stretch)]))
     return [next(videos) if isinstance(one, Stretch) else one for one in opened]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.media.frames import Settings, encode_bgr
+from expressway.media.machine.subprocesses import check_ffmpeg, ffmpeg_binary, run
 from expressway.media.probe import CONTAINERS, PROTOCOLS
-from expressway.media.subprocesses import check_ffmpeg, ffmpeg_binary, run
 
 GLOBAL_OPTIONS = (
     *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 
 
 @dataclass(frozen=True)

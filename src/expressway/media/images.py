@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.media import sampling
 from expressway.media.frames import Frames, Settings, check_pixels, encode_jpeg
 

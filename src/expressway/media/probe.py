@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 
 # Formats that hold their own frames; playlists, scripts and devices name other files and stay out.
 CONTAINERS = (

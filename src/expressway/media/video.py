@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.media import decoder, probe, sampling
 from expressway.media.decoder import Decoded, Request
 from expressway.media.frames import Frames, Settings, check_pixels

@@ -1,4 +1,4 @@
-"""The registry of methods: a method is the file of its name in this folder.
+"""The registry of methods: a method is the folder of its name.
 
 Nothing is imported before a method is asked for, so that listing names needs no torch.
 """
@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expressway.config import nearest, validate
-from expressway.errors import ConfigError
+from expressway.core.config import nearest, validate
+from expressway.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from expressway.methods.base import Method, Recipe
 
-_NOT_METHODS = frozenset({"base", "blocks"})
+_NOT_METHODS = frozenset({"base", "blocks", "releases"})
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all methods, sorted."""
     found = {module.name for module in pkgutil.iter_modules(__path__)}
-    return tuple(sorted(name for name in found - _NOT_METHODS if "_" not in name))
+    return tuple(sorted(found - _NOT_METHODS))
 
 
 def get(name: str) -> "type[Method]":
@@ -33,7 +33,7 @@ def get(name: str) -> "type[Method]":
     if name not in names():
         known = ", ".join(names())
         raise ConfigError(f"no method {name!r}{nearest(name, names())}; known: {known}")
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name}.model")
     method: type[Method] = next(
         value
         for value in vars(module).values()

@@ -19,12 +19,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.backbones import Backbone
-from expressway.config import StrictModel
+from expressway.core.config import StrictModel
+from expressway.core.errors import ConfigError
 from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
-from expressway.errors import ConfigError
 from expressway.language.class_vectors import TextEncoder
 from expressway.language.prompts import components
+from expressway.networks.backbones import Backbone
 
 Phase = Literal["train", "predict"]
 PROTOCOLS = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression")

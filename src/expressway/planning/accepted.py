@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 
 LEDGER = Path("state/accepted.jsonl")
 

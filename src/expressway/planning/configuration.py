@@ -4,13 +4,13 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from expressway import schema
-from expressway.config import read_yaml
-from expressway.datasets import Dataset, read_dataset
-from expressway.errors import ConfigError
-from expressway.provenance import digest
-from expressway.schema import EvaluationConfig, ModelConfig, Settings
-from expressway.stage import StageConfig
+from expressway.core.config import read_yaml
+from expressway.core.errors import ConfigError
+from expressway.core.fingerprints import digest
+from expressway.core.stage import StageConfig
+from expressway.planning import settings as schema
+from expressway.planning.datasets import Dataset, read_dataset
+from expressway.planning.settings import EvaluationConfig, ModelConfig, Settings
 
 METHODS = Path("config/methods")
 

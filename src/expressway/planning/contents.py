@@ -6,9 +6,9 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from expressway.errors import StoreError
-from expressway.provenance import digest, file_digest
-from expressway.store import row_contents
+from expressway.core.errors import StoreError
+from expressway.core.fingerprints import digest, file_digest
+from expressway.core.store import row_contents
 
 
 def of_rows(shard: str) -> str | None:

@@ -3,13 +3,12 @@
 from functools import cached_property, lru_cache
 from typing import Any
 
-from expressway import schema
-from expressway.made_of import MadeOf
-from expressway.manifest import Clip
-from expressway.planning import paths
+from expressway.core.fingerprints import digest
+from expressway.core.made_of import MadeOf
+from expressway.core.manifest import Clip
+from expressway.planning import paths, settings
 from expressway.planning.models import Models
 from expressway.planning.stores import Shard
-from expressway.provenance import digest
 
 # Model, split, seed, evaluation.
 Result = tuple[str, str, int, str]
@@ -103,7 +102,7 @@ class Evaluations:
             for stage, variant in self.configuration.reads(name, "predict").items():
                 made_of = self.models.stores.fingerprint(dataset, stage, variant)
                 upstream[f"{stage} of {dataset}"] = made_of
-        code = ("expressway.prediction:predict",)
+        code = ("expressway.models.prediction.scores:predict",)
         return MadeOf(code, decides, {}, upstream, self._rows(name, evaluation, split))
 
     def _rows(self, name: str, evaluation: str, split: str) -> str:
@@ -151,7 +150,7 @@ class Evaluations:
         """Return the rows of a table: title, and per column the results of its cell."""
         return [
             (row.title, {c: self._cell(result) for c, result in row.cells.items()})
-            for row in schema.table(name).rows
+            for row in settings.table(name).rows
         ]
 
     def _cell(self, name: str) -> list[Result]:

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from expressway.backbones import local_files
-from expressway.errors import ConfigError
-from expressway.made_of import MadeOf
-from expressway.manifest import Clip
+from expressway.core.errors import ConfigError
+from expressway.core.fingerprints import digest
+from expressway.core.made_of import MadeOf
+from expressway.core.manifest import Clip
+from expressway.networks.backbones import local_files
 from expressway.planning import paths
 from expressway.planning.stores import Shard, Stores, weights
-from expressway.provenance import digest
 
 UNTRAINED_SPLIT = "all"
 # Protocols whose training takes clips without a label, too.
@@ -124,7 +124,7 @@ class Models:
             for stage, variant in self.configuration.reads(name, "train").items()
         }
         files = weights(local_files(backbone)) if backbone else {}
-        code = (f"expressway.methods.{model.method}", "expressway.training.run:run")
+        code = (f"expressway.methods.{model.method}.model", "expressway.models.training.run:run")
         above = self._start(name, split)
         return MadeOf(code, config, files, upstream | above, self.rows(name, split))
 

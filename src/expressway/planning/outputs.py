@@ -6,13 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from expressway import schema
-from expressway.made_of import MadeOf
+from expressway.core.fingerprints import digest
+from expressway.core.made_of import MadeOf
 from expressway.planning import contents, paths
+from expressway.planning import settings as schema
 from expressway.planning.plan import Plan
 from expressway.planning.records import record
 from expressway.planning.stores import Shard
-from expressway.provenance import digest
 
 Contents = dict[str, str | None]
 RESULTS_TABLE = "results"
@@ -172,7 +172,7 @@ class Outputs:
         """Return what the scores of one run come to."""
         scores = self.predictions(model, split, seed, evaluation)
         made_of = MadeOf(
-            ("expressway.evaluation.protocols:evaluate",),
+            ("expressway.models.evaluation.kinds:evaluate",),
             upstream={"predictions": self.expectation(scores)},
         )
         path = paths.metrics(model, split, seed, evaluation)
@@ -186,7 +186,7 @@ class Outputs:
         sides = [*results(model, evaluation), *results(other, another)]
         scores = [self.predictions(*result) for result in sides]
         made_of = MadeOf(
-            ("expressway.evaluation.protocols:compare",),
+            ("expressway.models.evaluation.kinds:compare",),
             upstream={each.path: self.expectation(each) for each in scores},
         )
         path = paths.comparison(model, evaluation, other, another)
@@ -209,7 +209,10 @@ class Outputs:
 
     def results_table(self) -> Output:
         """Return the table of all results."""
-        code = ("expressway.reporting.plain:write", "expressway.reporting.results:summarise")
+        code = (
+            "expressway.reporting.tables.formats:write",
+            "expressway.reporting.sections.results:summarise",
+        )
         title = {"title": self.plan.settings.report.title}
         return self._page("tables", paths.table(RESULTS_TABLE), code, title, self.all_metrics())
 
@@ -221,7 +224,7 @@ class Outputs:
             "table": schema.table(name).model_dump(mode="json"),
             "published": contents.of_file(str(schema.TABLES / "published.csv")),
         }
-        code = ("expressway.reporting.published:write",)
+        code = ("expressway.reporting.tables.published:write",)
         return self._page("published_table", paths.table(name), code, config, metrics)
 
     def tables(self) -> list[Output]:

@@ -1,14 +1,14 @@
 """The plan of a run: what the configuration names, the stores, models and evaluations of it."""
 
-from expressway import schema
-from expressway.datasets import Dataset
 from expressway.planning import paths
+from expressway.planning import settings as schema
 from expressway.planning.accepted import Accepted
 from expressway.planning.configuration import Configuration
+from expressway.planning.datasets import Dataset
 from expressway.planning.evaluations import Evaluations
 from expressway.planning.models import Models
+from expressway.planning.settings import Settings
 from expressway.planning.stores import Stores
-from expressway.schema import Settings
 
 
 class Plan:

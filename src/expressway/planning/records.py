@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from expressway.data.cards import CARD
-from expressway.errors import StoreError
-from expressway.files import write_json
-from expressway.store import read_footer
+from expressway.core.errors import StoreError
+from expressway.core.files import write_json
+from expressway.core.model_card import CARD
+from expressway.core.store import read_footer
 
 MADE_OF = "made_of"
 SIDE_FILE = ".made_of.json"

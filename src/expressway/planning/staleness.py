@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from expressway import stages
-from expressway.errors import StoreError
+from expressway.core.errors import StoreError
+from expressway.core.rows import row_identity
+from expressway.core.store import row_contents, row_identities
 from expressway.planning.outputs import Output, Outputs
 from expressway.planning.records import record
-from expressway.rows import row_identity
-from expressway.store import row_contents, row_identities
 
 Kind = Literal[
     "missing", "unreadable", "code", "configuration", "weights", "upstream", "rows", "content"

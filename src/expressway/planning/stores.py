@@ -5,15 +5,16 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from expressway import schema, stages
-from expressway.errors import ManifestError
-from expressway.made_of import MadeOf
-from expressway.manifest import Clip, missing_files, rows_digest
+from expressway import stages
+from expressway.core.errors import ManifestError
+from expressway.core.fingerprints import HashLedger
+from expressway.core.made_of import MadeOf
+from expressway.core.manifest import Clip, missing_files, rows_digest
+from expressway.core.stage import Source
 from expressway.planning import paths
+from expressway.planning import settings as schema
 from expressway.planning.accepted import Accepted
 from expressway.planning.configuration import Configuration
-from expressway.provenance import HashLedger
-from expressway.stage import Source
 
 Shard = tuple[str, str, str, str]
 
@@ -118,7 +119,7 @@ class Stores:
     def world(self, dataset: str) -> MadeOf:
         """Return what the clips of a rendered world are made of."""
         seed = self.configuration.demo_seed(dataset)
-        return MadeOf(("expressway.demo:render_clips",), {"seed": seed})
+        return MadeOf(("expressway.data.demo:render_clips",), {"seed": seed})
 
     def _rows(self, dataset: str, stage: str, variant: str, shard: str) -> str:
         data = self.configuration.dataset(dataset)

@@ -15,14 +15,14 @@ from typing import Any
 
 import yaml
 
-from expressway import schema, stages
-from expressway.config import read_yaml
-from expressway.errors import ConfigError
-from expressway.planning import paths
+from expressway import stages
+from expressway.core.config import read_yaml
+from expressway.core.errors import ConfigError
+from expressway.core.fingerprints import digest
+from expressway.planning import paths, settings
 from expressway.planning.outputs import Output, Outputs
 from expressway.planning.plan import Plan
 from expressway.planning.staleness import Staleness
-from expressway.provenance import digest
 
 CONFIG_FILE = Path("config/config.yaml")
 # An input of every job whose output is there and not current. Snakemake compares times: the output
@@ -45,7 +45,7 @@ def workflow_targets(workflow: Any, config: dict[str, Any]) -> "Targets":
     Raises:
         ConfigError, ManifestError: all problems at once, before any job starts.
     """
-    plan = Plan(schema.check(config, str(CONFIG_FILE)))
+    plan = Plan(settings.check(config, str(CONFIG_FILE)))
     if workflow.is_main_process:
         plan.stores.check_files()
         _write_mark()
@@ -93,7 +93,7 @@ class Targets:
     @property
     def table_pattern(self) -> str:
         """Return a pattern that matches the names of all tables."""
-        return "|".join(map(re.escape, schema.table_names())) or "none"
+        return "|".join(map(re.escape, settings.table_names())) or "none"
 
     # --- every rule -----------------------------------------------------------------------------
 

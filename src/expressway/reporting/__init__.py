@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expressway.manifest import Clip
+from expressway.core.manifest import Clip
 
 if TYPE_CHECKING:
-    from expressway.reporting.published import Sheet
+    from expressway.reporting.tables.published import Sheet
 
 __all__ = ["ReportDataset", "ReportSpec", "build"]
 
@@ -69,8 +69,8 @@ def build(spec: ReportSpec, out: Path) -> Path:
 
     Raises StoreError when a shard table or an evaluation cannot be read.
     """
-    from expressway.files import atomic_path
-    from expressway.reporting.html import render
+    from expressway.core.files import atomic_path
+    from expressway.reporting.page import render
 
     target = out if out.suffix == ".html" else out / "index.html"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from expressway.errors import StoreError
-from expressway.files import atomic_path
+from expressway.core.errors import StoreError
+from expressway.core.files import atomic_path
+from expressway.core.store import Store
 from expressway.reporting import ReportDataset
-from expressway.reporting.captions import Entry, drawn, entry, film, findings, labels
-from expressway.reporting.html import asset, environment, policy
-from expressway.store import Store
+from expressway.reporting.page import asset, environment, policy
+from expressway.reporting.sections.captions import Entry, drawn, entry, film, findings, labels
 
 TEXT_LIMIT = 2000
 

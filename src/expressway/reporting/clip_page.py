@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from expressway.config import nearest
-from expressway.errors import ConfigError
-from expressway.files import atomic_path
-from expressway.manifest import Clip
-from expressway.reporting import ReportDataset, filmstrips, streams, windows
-from expressway.reporting.captions import movements
-from expressway.reporting.coverage import OpenDataset
-from expressway.reporting.html import asset, environment, policy
-from expressway.store import Store, read_footer, read_table
+from expressway.core.config import nearest
+from expressway.core.errors import ConfigError
+from expressway.core.files import atomic_path
+from expressway.core.manifest import Clip
+from expressway.core.store import Store, read_footer, read_table
+from expressway.reporting import ReportDataset
+from expressway.reporting.drawing import filmstrips, streams
+from expressway.reporting.page import asset, environment, policy
+from expressway.reporting.sections import windows
+from expressway.reporting.sections.captions import movements
+from expressway.reporting.sections.coverage import OpenDataset
 
 Pictures = Mapping[str, Sequence[Markup]]
 

@@ -2,9 +2,9 @@
 
 import importlib
 
-from expressway.config import nearest
-from expressway.errors import ConfigError
-from expressway.stage import Stage
+from expressway.core.config import nearest
+from expressway.core.errors import ConfigError
+from expressway.core.stage import Stage
 
 NAMES = (
     "frames",

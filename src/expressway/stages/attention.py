@@ -16,16 +16,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from expressway import backbones
-from expressway.columns import frame_array, frame_list
-from expressway.compute import Chunks, precision_for
-from expressway.data.samplers import nearest_frames, segment_frames
-from expressway.data.windows import best_window
-from expressway.errors import ConfigError
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.errors import ConfigError
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.data.patch_windows import best_window
+from expressway.data.sampling import nearest_frames, segment_frames
 from expressway.language.emotions import EIGHT
 from expressway.language.prompts import class_texts
-from expressway.preprocessing import decode
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.networks import backbones
+from expressway.networks.precision import Chunks, precision_for
+from expressway.networks.preprocessing import decode
 from expressway.stages.backbone_config import BackboneConfig
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from expressway import backbones
-from expressway.stage import StageConfig
+from expressway.core.stage import StageConfig
+from expressway.networks import backbones
 
 
 class BackboneConfig(StageConfig):

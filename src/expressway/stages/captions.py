@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from expressway.compute import local_folder
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failure
 from expressway.faces.landmarks import to_68
 from expressway.language import refine
 from expressway.language import validity as answers
@@ -27,7 +27,7 @@ from expressway.language.captioners.base import Description, Pictures, Question
 from expressway.language.captioners.openai import OpenAIOptions
 from expressway.language.captioners.transformers import TransformersOptions
 from expressway.language.validity import ValidityOptions
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failure
+from expressway.networks.precision import local_folder
 
 NO_QUESTION = Question("", "")
 NOTHING_LEFT = "nothing_left"

@@ -17,8 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from expressway.columns import blobs, frame_array, frame_list
-from expressway.errors import RowFailure
+from expressway.core.columns import blobs, frame_array, frame_list
+from expressway.core.errors import RowFailure
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.faces import align
 from expressway.faces.align import MARGIN, FloatArray, Image
 from expressway.faces.detectors import DetectorConfig, open_detector
@@ -27,7 +28,6 @@ from expressway.faces.landmarks import to_5, to_68
 from expressway.faces.pictures import Pictures
 from expressway.faces.track import Track, choose, coverage, fill, link
 from expressway.media.frames import encode_jpeg
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
 
 QUALITY = 95
 WITNESSES = 3

@@ -6,13 +6,13 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from expressway.columns import blobs, frame_list
-from expressway.errors import RowFailure
+from expressway.core.columns import blobs, frame_list
+from expressway.core.errors import RowFailure
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failed
 from expressway.media.decode import decode
 from expressway.media.frames import Frames, Settings
-from expressway.media.subprocesses import ffmpeg_binary
-from expressway.media.together import MOST
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failed
+from expressway.media.machine.shared_runs import MOST
+from expressway.media.machine.subprocesses import ffmpeg_binary
 
 # The runner stops a hanging row by killing its worker; the decoder must be stopped before that.
 OWN_SHARE_OF_TIMEOUT = 0.9

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from expressway.columns import frame_array, frame_list
-from expressway.errors import RowFailure
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.errors import RowFailure
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.faces import align
 from expressway.faces.align import FloatArray
 from expressway.faces.detectors import DetectorConfig, open_detector
@@ -15,7 +16,6 @@ from expressway.faces.detectors.base import Detector
 from expressway.faces.landmarks import to_68
 from expressway.faces.pictures import decode
 from expressway.faces.track import coverage, fill
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
 
 MESH_POINTS = 478
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from expressway.columns import blobs, frame_list
-from expressway.compute import local_folder, precision_for
+from expressway.core.columns import blobs, frame_list
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
 from expressway.faces.parsing import Parser, Portrait, encode_mask
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
+from expressway.networks.precision import local_folder, precision_for
 
 # Which keys decide a parser's masks, beside the stores that it reads.
 KEYS: Mapping[str, frozenset[str]] = {

@@ -15,12 +15,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from expressway import backbones
-from expressway.columns import frame_array, frame_list
-from expressway.compute import as_half, precision_for
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.language import encoders, teachers
-from expressway.preprocessing import decode
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.networks import backbones
+from expressway.networks.precision import as_half, precision_for
+from expressway.networks.preprocessing import decode
 from expressway.stages.text_embeddings import Memory, TextEmbeddingsConfig, phrasings
 
 # Says that a vector stands for the clip as a whole.

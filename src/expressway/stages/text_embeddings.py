@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from expressway import backbones
-from expressway.columns import frame_array, frame_list
-from expressway.compute import Chunks, as_half, local_folder, precision_for
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
 from expressway.language import encoders
 from expressway.language.encoders import TextEncoder
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
+from expressway.networks import backbones
+from expressway.networks.precision import Chunks, as_half, local_folder, precision_for
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from expressway import backbones
-from expressway.columns import frame_array, frame_list
-from expressway.compute import Chunks, as_half, precision_for
-from expressway.preprocessing import Preprocess, decode
-from expressway.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.networks import backbones
+from expressway.networks.precision import Chunks, as_half, precision_for
+from expressway.networks.preprocessing import Preprocess, decode
 from expressway.stages.backbone_config import BackboneConfig
 
 if TYPE_CHECKING:

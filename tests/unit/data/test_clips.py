@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from expressway.core.errors import ConfigError
 from expressway.data.clips import UNLABELLED, Batch, ClipDataset, ClipStores, Need, loader
-from expressway.data.samplers import EpochSampler
+from expressway.data.sampling import EpochSampler
 from expressway.data.splits import labelled, part, usable
-from expressway.errors import ConfigError
 
 FEATURES = Need("visual_features", ("features",))
 TEXTS = Need("text_embeddings", ("texts",), filled="texts")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from expressway.core.manifest import Clip, SplitRow
 from expressway.data.overlaps import alike, look, shared
-from expressway.manifest import Clip, SplitRow
 
 ROOT = Path("nowhere")
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from expressway.core.errors import RowFailure
 from expressway.data.pictures import chosen_frames
-from expressway.errors import RowFailure
 
 
 def png(value: int) -> bytes:

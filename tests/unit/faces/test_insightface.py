@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hub_server import HubServer
 
-from expressway.errors import SystemicError
+from expressway.core.errors import SystemicError
 from expressway.faces.detectors import DetectorConfig, open_detector
 
 BOX = (0.5, 0.75, 1.5, 1.75)

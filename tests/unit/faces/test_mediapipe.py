@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from expressway.errors import SystemicError
+from expressway.core.errors import SystemicError
 from expressway.faces import align, landmarks
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.detectors.base import overlap

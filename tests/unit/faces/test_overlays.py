@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.faces import overlays
 from expressway.faces.parsing import CLASSES, encode_mask
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_segformer
 
-from expressway.errors import ConfigError, RowFailure, SystemicError
+from expressway.core.errors import ConfigError, RowFailure, SystemicError
 from expressway.faces import align
 from expressway.faces.landmarks import to_68
 from expressway.faces.parsers import transformers as segmenters

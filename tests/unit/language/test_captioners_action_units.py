@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expressway.errors import RowFailure
-from expressway.language.captioners import geometry, movements, wording
+from expressway.core.errors import RowFailure
+from expressway.faces import geometry, movements
+from expressway.faces.movements import Movement
+from expressway.language.captioners import wording
 from expressway.language.captioners.action_units import ActionUnitsOptions, describe
-from expressway.language.captioners.movements import Movement
 
 FRAMES, FPS = 50, 25
 OPTIONS = ActionUnitsOptions()

@@ -8,7 +8,7 @@ import pytest
 import tiny_captioners
 from crops import crop
 
-from expressway.errors import ConfigError, RowFailure, SystemicError
+from expressway.core.errors import ConfigError, RowFailure, SystemicError
 from expressway.language.captioners.base import Description, Pictures, Question, evenly, question
 from expressway.language.captioners.transformers import TransformersCaptioner, TransformersOptions
 

@@ -3,8 +3,8 @@
 import feature_world
 import torch
 
-from expressway import backbones
 from expressway.language.class_vectors import KeptTexts
+from expressway.networks import backbones
 
 
 class Loader:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 from expressway.language import prompts
 
 COMMITTED = Path(__file__).parents[3] / "config/prompts/classes.yaml"

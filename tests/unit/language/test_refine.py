@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 from expressway.language.captioners import wording
 from expressway.language.refine import Lexicon, read_lexicon, refine
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_teachers
 
-from expressway.errors import ConfigError, SystemicError
+from expressway.core.errors import ConfigError, SystemicError
 from expressway.language import teachers
 from expressway.language.encoders import text_width
 from expressway.language.teachers import INSTRUCTION

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from decoding import decode
 
-from expressway.errors import RowFailure, SystemicError
+from expressway.core.errors import RowFailure, SystemicError
 from expressway.media.frames import Frames, Settings
-from expressway.media.subprocesses import ffmpeg_binary
+from expressway.media.machine.subprocesses import ffmpeg_binary
 
 from .conftest import MakeVideo, ffmpeg
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.media.decoder import Decoded, Request, _Pictures, arguments
 from expressway.media.frames import Settings
 

@@ -8,7 +8,7 @@ import pytest
 from decoding import decode
 from PIL import Image
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.media.frames import Settings
 from expressway.media.images import listed, natural
 

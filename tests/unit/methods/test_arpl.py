@@ -6,10 +6,12 @@ import torch
 from feature_world import LABELS
 from sklearn.metrics import roc_auc_score
 
-from expressway import methods, prediction, training
+from expressway import methods
+from expressway.core.store import read_footer, read_table
 from expressway.data.clips import Batch
 from expressway.methods.base import Context
-from expressway.store import read_footer, read_table
+from expressway.models import training
+from expressway.models.prediction import scores as prediction
 
 KNOWN = LABELS[:2]
 

@@ -6,10 +6,13 @@ import pytest
 import torch
 from feature_world import DIM
 
-from expressway import backbones, evaluation, methods, prediction, training
-from expressway.errors import ConfigError
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.store import read_table
 from expressway.methods.base import Context
-from expressway.store import read_table
+from expressway.models import evaluation, training
+from expressway.models.prediction import scores
+from expressway.networks import backbones
 
 JOINED = ("happiness", "sadness_anger", "happiness_sadness_anger", "anger_happiness")
 METHODS = ("clip", "emoclip", "expclip")
@@ -54,7 +57,7 @@ def test_a_component_without_a_text_is_named(world) -> None:
 def test_a_zero_shot_model_is_asked_for_joined_classes(world, tmp_path, name) -> None:
     training.train(world.train_spec(name), tmp_path / "model", tmp_path / "state")
     spec = world.predict_spec("compound", labels=JOINED)
-    table = prediction.predict(tmp_path / "model", spec, tmp_path / "predictions.parquet")
+    table = scores.predict(tmp_path / "model", spec, tmp_path / "predictions.parquet")
     rows = [row for row in read_table(table).to_pylist() if row["status"] == "ok"]
     assert {len(row["scores"]) for row in rows} == {len(JOINED)}
     assert {row["prediction"] for row in rows} <= set(JOINED)

@@ -10,14 +10,16 @@ import torch
 from feature_world import TARGETS
 from safetensors.torch import load_file
 
-from expressway import evaluation, methods, prediction, training
-from expressway.data.cards import ModelCard
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import read_table
 from expressway.data.clips import Batch
-from expressway.errors import ConfigError
 from expressway.methods.base import Context
 from expressway.methods.blocks.regression import concordance, discordance, squared_errors
-from expressway.methods.downstream import Downstream
-from expressway.store import read_table
+from expressway.methods.downstream.model import Downstream
+from expressway.models import evaluation, training
+from expressway.models.prediction import scores
 
 SMALL = feature_world.SMALL["downstream"]
 LEARNING = {"epochs": 40, "init_std": 0.02}
@@ -31,7 +33,7 @@ def train(world, folder, protocol: str = "regression", clips=None, **recipe: Any
 
 def predicted(world, model, folder) -> np.ndarray:
     """Return (clips, 2, targets): what is true and what is predicted of test clips."""
-    table = prediction.predict(model, world.predict_spec("regression"), folder / "p.parquet")
+    table = scores.predict(model, world.predict_spec("regression"), folder / "p.parquet")
     rows = [row for row in read_table(table).to_pylist() if row["scores"]]
     return np.array([[row["targets"], row["scores"]] for row in rows])
 
@@ -60,7 +62,7 @@ def test_the_scale_of_a_target_does_not_matter(world, tmp_path) -> None:
 
 def test_it_learns_classes(world, tmp_path) -> None:
     model = train(world, tmp_path, "supervised", **LEARNING)
-    table = prediction.predict(model, world.predict_spec("supervised"), tmp_path / "p.parquet")
+    table = scores.predict(model, world.predict_spec("supervised"), tmp_path / "p.parquet")
     found = evaluation.evaluate(table, tmp_path / "metrics.json")
     # three separable classes; chance is a third
     assert found["metrics"]["unweighted_average_recall"]["value"] > 0.6

@@ -9,12 +9,14 @@ import torch
 from feature_world import DIM, LABELS
 from scipy.special import log_softmax
 
-from expressway import evaluation, methods, prediction, training
-from expressway.data.cards import ModelCard
+from expressway import methods
+from expressway.core.model_card import ModelCard
+from expressway.core.store import read_footer, read_table
 from expressway.data.clips import Batch
 from expressway.methods.base import Context
-from expressway.methods.emoclip import EmoCLIP
-from expressway.store import read_footer, read_table
+from expressway.methods.emoclip.model import EmoCLIP
+from expressway.models import evaluation, training
+from expressway.models.prediction import scores
 
 SMALL = feature_world.SMALL["emoclip"]
 
@@ -74,7 +76,7 @@ def test_a_left_out_class_is_asked_for_but_never_trained_on(world, tmp_path) -> 
     # of the 36 training clips 24 are of these classes, and one of them shows no face
     assert (card.labels, card.clips["trained"]) == (seen, 23)
     asked = world.predict_spec("leave_one_out", all_labels=LABELS)
-    table = prediction.predict(out, asked, tmp_path / "p.parquet")
+    table = scores.predict(out, asked, tmp_path / "p.parquet")
     assert read_footer(table)["held_out"] == ["anger"]
     rows = [row for row in read_table(table).to_pylist() if row["scores"]]
     assert {len(row["scores"]) for row in rows} == {3}
@@ -89,7 +91,7 @@ def test_unknown_clips_are_scored_by_the_texts_of_known_classes(world, tmp_path)
     out = training.train(spec, tmp_path / "model", tmp_path / "state")
     card = ModelCard.read(out)
     asked = world.predict_spec("open_set", labels=seen, all_labels=LABELS)
-    table = prediction.predict(out, asked, tmp_path / "p.parquet")
+    table = scores.predict(out, asked, tmp_path / "p.parquet")
     rows = [row for row in read_table(table).to_pylist() if row["scores"]]
     assert len(rows) == 11
     assert all(row["known_score"] == max(row["scores"]) for row in rows)

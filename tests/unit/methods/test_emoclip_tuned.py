@@ -9,14 +9,17 @@ from feature_world import DIM, LABELS
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from expressway import backbones, methods, prediction, training
-from expressway.data.cards import ModelCard
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import read_table
 from expressway.data.clips import Batch, ClipDataset, ClipStores, in_order
-from expressway.data.samplers import generator
-from expressway.errors import ConfigError
+from expressway.data.sampling import generator
 from expressway.methods.base import Context
-from expressway.methods.emoclip import EmoCLIP
-from expressway.store import read_table
+from expressway.methods.emoclip.model import EmoCLIP
+from expressway.models import training
+from expressway.models.prediction import scores as prediction
+from expressway.networks import backbones
 
 FAST = {"tower_rate": 1.0, "learning_rate": 0.01}
 

@@ -8,15 +8,18 @@ import torch
 from feature_world import DIM, LABELS
 from safetensors.torch import save_file
 
-from expressway import backbones, methods, prediction, training
-from expressway.columns import frame_array, frame_list
-from expressway.data.cards import ModelCard
+from expressway import methods
+from expressway.core.columns import frame_array, frame_list
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import ShardWriter, Store, read_table
 from expressway.data.clips import Batch, ClipStores
-from expressway.data.samplers import generator
-from expressway.errors import ConfigError
+from expressway.data.sampling import generator
 from expressway.methods.base import Context
-from expressway.methods.expclip import RELEASED_PIXELS, ExpCLIP, Recipe
-from expressway.store import ShardWriter, Store, read_table
+from expressway.methods.expclip.model import RELEASED_PIXELS, ExpCLIP, Recipe
+from expressway.models import training
+from expressway.models.prediction import scores
+from expressway.networks import backbones
 
 TEACHER_DIM = 24
 
@@ -239,7 +242,7 @@ def test_training_and_prediction_refuse_other_pixels_than_the_releases(world, tm
     torch.save({"mlp.weight": torch.zeros(8, DIM)}, tmp_path / "head.pth")
     out = methods.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
     with pytest.raises(ConfigError, match="published: true needs visual_features made with"):
-        prediction.predict(out, world.predict_spec(), tmp_path / "p.parquet")
+        scores.predict(out, world.predict_spec(), tmp_path / "p.parquet")
     assert not (tmp_path / "p.parquet").exists()
 
 
@@ -252,7 +255,7 @@ def test_a_released_head_predicts(world, tmp_path, suffix) -> None:
     out = methods.import_weights("expclip", file, tmp_path / "m", world.backbone)
     card = ModelCard.read(out)
     assert (card.recipe["published"], card.recipe["teacher_dim"]) == (True, 4096)
-    made = prediction.load(out, card, world.predict_spec())
+    made = scores.load(out, card, world.predict_spec())
     assert torch.equal(made.projection.weight, state["mlp.weight"].float())
     assert card.parameters["trainable"] == 4096 * DIM
     tower = sum(p.numel() for p in backbones.load(world.backbone).model.parameters())
@@ -265,7 +268,7 @@ def test_a_released_heads_predictions_are_cosines_after_the_map(world, tmp_path)
     torch.save({"mlp.weight": weight}, tmp_path / "head.pth")
     out = methods.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
     spec = world.predict_spec(stores=_released_pixels(world, tmp_path))
-    table = prediction.predict(out, spec, tmp_path / "p.parquet")
+    table = scores.predict(out, spec, tmp_path / "p.parquet")
     found = {row["clip_id"]: row for row in read_table(table).to_pylist()}
     store = Store(spec.stores["visual_features"])
     encoder = backbones.load(world.backbone)

@@ -11,15 +11,19 @@ import torch
 from feature_world import DIM, LABELS, NO_CAPTION, NO_LANDMARKS
 from torch.nn import functional
 
-from expressway import backbones, methods, prediction, training
-from expressway.data.cards import ModelCard
+from expressway import methods
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
 from expressway.data.clips import Batch, ClipDataset, ClipStores, in_order
 from expressway.data.pictures import image_streams
-from expressway.data.samplers import TEST_EPOCH, generator
-from expressway.errors import ConfigError
-from expressway.methods import finecliper, finecliper_inputs
+from expressway.data.sampling import TEST_EPOCH, generator
 from expressway.methods.base import Context, symmetric_contrastive
-from expressway.methods.finecliper import FineCLIPER, Recipe, aligned_loss
+from expressway.methods.finecliper import clips as finecliper_inputs
+from expressway.methods.finecliper import model
+from expressway.methods.finecliper.model import FineCLIPER, Recipe, aligned_loss
+from expressway.models import training
+from expressway.models.prediction import scores
+from expressway.networks import backbones
 
 SMALL = feature_world.SMALL["finecliper"]
 
@@ -247,7 +251,7 @@ def test_a_test_batch_goes_through_the_tower_in_parts(world, backbone, monkeypat
     method = moved(build(backbone, temporal="aim")).eval()
     batch = batch_of(world, method)
     whole = method.scores(batch)
-    monkeypatch.setattr(finecliper, "FRAMES_AT_ONCE", 8)
+    monkeypatch.setattr(model, "FRAMES_AT_ONCE", 8)
     torch.testing.assert_close(method.scores(batch), whole, rtol=1e-4, atol=1e-4)
 
 
@@ -281,7 +285,7 @@ def test_a_model_keeps_the_sentences_it_was_trained_with(world, tmp_path) -> Non
         out = tmp_path / protocol
         training.train(world.train_spec("finecliper", protocol, recipe=recipe), out, out / "state")
         for asked in ("supervised", "zero_shot"):
-            loaded = prediction.load(out, ModelCard.read(out), world.predict_spec(asked))
+            loaded = scores.load(out, ModelCard.read(out), world.predict_spec(asked))
             assert bool(loaded.own_sentences) == (protocol == "supervised")
             words = loaded.sentences()[0][0]
             own = words == "A person with an expression of happiness"

@@ -9,15 +9,16 @@ import pytest
 import torch
 from feature_world import LABELS
 
-from expressway import backbones, methods
-from expressway.config import read_yaml
+from expressway import methods
+from expressway.core.config import read_yaml
+from expressway.core.errors import ConfigError
 from expressway.data.clips import Batch
-from expressway.data.windows import inside
-from expressway.errors import ConfigError
+from expressway.data.patch_windows import inside
 from expressway.methods.base import Context
 from expressway.methods.blocks.normalised_step import NormalisedStep
-from expressway.methods.hesp import HESP
-from expressway.methods.hesp_release import released_frames, released_window
+from expressway.methods.hesp.model import HESP
+from expressway.methods.releases.hesp import released_frames, released_window
+from expressway.networks import backbones
 
 SMALL = feature_world.SMALL["hesp"]
 SIZE = 32

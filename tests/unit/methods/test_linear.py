@@ -6,11 +6,12 @@ from feature_world import TARGETS
 from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
-from expressway import prediction, training
-from expressway.data.cards import ModelCard
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
+from expressway.core.model_card import ModelCard
+from expressway.core.store import Store, read_table
 from expressway.methods.blocks.frames import frame_mean
-from expressway.store import Store, read_table
+from expressway.models import training
+from expressway.models.prediction import scores as prediction
 
 DECAY = 0.05
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from expressway import backbones
+from expressway.core.errors import ConfigError
 from expressway.data.clips import Batch, ClipStores
-from expressway.errors import ConfigError
 from expressway.methods.base import Context
-from expressway.methods.mllm import MLLM, Recipe
+from expressway.methods.mllm.model import MLLM, Recipe
+from expressway.networks import backbones
 
 LABELS = feature_world.LABELS
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from report_world import COMPARISON, LABELS, World, clip
 
-from expressway.files import write_json
-from expressway.manifest import Clip
+from expressway.core.files import write_json
+from expressway.core.manifest import Clip
 
 
 @pytest.fixture

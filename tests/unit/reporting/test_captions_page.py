@@ -8,13 +8,13 @@ import pytest
 from crops import faces_row
 from pages import HOSTILE, Tags
 
-from expressway.columns import blobs, frame_list
-from expressway.errors import StoreError
-from expressway.manifest import Clip
+from expressway.core.columns import blobs, frame_list
+from expressway.core.errors import StoreError
+from expressway.core.manifest import Clip
+from expressway.core.store import ShardWriter
 from expressway.reporting import ReportDataset
 from expressway.reporting.captions_page import AuditSpec, build, render
 from expressway.stages.captions import CaptionsConfig, schema
-from expressway.store import ShardWriter
 
 LABELS = ("happiness", "anger", "fear")
 CLIPS = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 from expressway.reporting import clip_page
 
 

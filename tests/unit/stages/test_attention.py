@@ -10,16 +10,16 @@ import open_clip
 import pytest
 import torch
 
-from expressway import backbones
-from expressway.columns import blobs, frame_list
-from expressway.data.windows import best_window
-from expressway.errors import ConfigError
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Row, Runtime, Source
+from expressway.core.columns import blobs, frame_list
+from expressway.core.errors import ConfigError
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Row, Runtime, Source
+from expressway.core.store import ShardReader, ShardWriter
+from expressway.data.patch_windows import best_window
+from expressway.networks import backbones
 from expressway.stages.attention import STAGE, AttentionConfig, Comparison
-from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 LABELS = ("happiness", "anger", "fear")

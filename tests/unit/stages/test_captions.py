@@ -17,18 +17,18 @@ import pytest
 import tiny_captioners
 from crops import faces_row
 
-from expressway.columns import blobs, frame_list
-from expressway.config import validate
-from expressway.demo import render, world
-from expressway.errors import ConfigError
+from expressway.core.columns import blobs, frame_list
+from expressway.core.config import validate
+from expressway.core.errors import ConfigError
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Source
+from expressway.core.store import ShardReader, ShardWriter
+from expressway.data.demo import render, world
 from expressway.language.refine import read_lexicon
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Source
 from expressway.stages import faces, frames, landmarks
 from expressway.stages.captions import STAGE, CaptionsConfig
-from expressway.store import ShardReader, ShardWriter
 
 SENTENCE = "the brows go up and lips part"
 SEED = 5
@@ -45,7 +45,7 @@ def caption(folder: Path, clips: list[Clip], source: Source, config: CaptionsCon
 
 def showing(unit: int, least: float, never: tuple[int, ...]) -> int:
     """The first clip of a world that shows a unit, and not some others."""
-    from expressway.demo.units import INDEX
+    from expressway.data.demo.units import INDEX
 
     for number in range(200):
         peak = world.performance(SEED, number).script.truth.max(axis=0)
@@ -85,7 +85,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Clip]
 
 
 def test_rendered_movements_are_found_where_they_are(rendered: tuple[Path, list[Clip]]) -> None:
-    from expressway.demo.units import INDEX
+    from expressway.data.demo.units import INDEX
 
     folder, clips = rendered
     source = Source(path=folder / "landmarks.parquet")
@@ -173,7 +173,7 @@ def test_gibberish_of_an_untrained_model_is_kept_but_never_used(tmp_path: Path) 
 
 
 def test_only_frames_with_the_face_are_shown(tmp_path: Path) -> None:
-    from expressway.stage import Row
+    from expressway.core.stage import Row
     from expressway.stages.captions import pictures
 
     row = faces_row(0)

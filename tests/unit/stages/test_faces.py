@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from expressway.columns import blobs, frame_list
-from expressway.errors import RowFailure
+from expressway.core.columns import blobs, frame_list
+from expressway.core.errors import RowFailure
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job, call
+from expressway.core.runner import run
+from expressway.core.stage import Row, Runtime, Source
+from expressway.core.store import ShardReader, ShardWriter
 from expressway.faces import align
 from expressway.faces.detectors.base import overlap
-from expressway.manifest import Clip
-from expressway.rows import Job, call
-from expressway.runner import run
-from expressway.stage import Row, Runtime, Source
 from expressway.stages import faces
 from expressway.stages.faces import STAGE, FacesConfig
-from expressway.store import ShardReader, ShardWriter
 
 FPS = 25.0
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from expressway.manifest import Clip
-from expressway.media.subprocesses import ffmpeg_binary
-from expressway.rows import Job
-from expressway.runner import run
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.store import ShardReader
+from expressway.media.machine.subprocesses import ffmpeg_binary
 from expressway.stages.frames import STAGE, FramesConfig
-from expressway.store import ShardReader
 
 FRAMES = 25
 

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
+from expressway.core.manifest import Clip
+from expressway.core.stage import Row, Runtime
+from expressway.core.store import ShardReader, ShardWriter
 from expressway.faces import align, landmarks
-from expressway.manifest import Clip
-from expressway.stage import Row, Runtime
 from expressway.stages.faces import STAGE as FACES
 from expressway.stages.faces import FacesConfig
 from expressway.stages.landmarks import STAGE, LandmarksConfig
-from expressway.store import ShardReader, ShardWriter
 
 # Read off NASA's portrait by eye: eyes, nose tip, corners of the mouth.
 TRUE_POINTS = np.array([[204, 101], [246, 103], [226, 126], [204, 140], [244, 141]], np.float32)

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from expressway.columns import blobs, frame_array, frame_list
-from expressway.errors import ConfigError
+from expressway.core.columns import blobs, frame_array, frame_list
+from expressway.core.errors import ConfigError
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Row, Runtime, Source
+from expressway.core.store import ShardReader, ShardWriter
 from expressway.faces.parsing import INDEX, decode_mask, encode_mask
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Row, Runtime, Source
 from expressway.stages.parsing import STAGE, ParsingConfig
-from expressway.store import ShardReader, ShardWriter
 
 CLIPS = [Clip(name, f"{name}.mp4") for name in ("a", "b", "c")]
 SIZE = 48

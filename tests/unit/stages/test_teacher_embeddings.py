@@ -10,17 +10,17 @@ import pytest
 import tiny_teachers
 from pydantic import ValidationError
 
-from expressway import backbones
-from expressway.columns import blobs, frame_list
+from expressway.core.columns import blobs, frame_list
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Row, Runtime, Source
+from expressway.core.store import ShardReader, ShardWriter
 from expressway.language import teachers
-from expressway.manifest import Clip
-from expressway.preprocessing import decode
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Row, Runtime, Source
+from expressway.networks import backbones
+from expressway.networks.preprocessing import decode
 from expressway.stages import teacher_embeddings
 from expressway.stages.teacher_embeddings import STAGE, TeacherEmbeddingsConfig, chosen
-from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 SMILE, FROWN = "the lip corners are pulled up", "a frown: brows drawn together"

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from expressway import backbones
-from expressway.errors import ConfigError, StoreError, SystemicError
+from expressway.core.errors import ConfigError, StoreError, SystemicError
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Row, Runtime, Source
+from expressway.core.store import ShardReader, ShardWriter
 from expressway.language import encoders
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Row, Runtime, Source
+from expressway.networks import backbones
 from expressway.stages import text_embeddings
 from expressway.stages.text_embeddings import STAGE, Memory, TextEmbeddingsConfig, phrasings
-from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 SMILE, FROWN = "the lip corners are pulled up", "a frown: brows drawn together"

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expressway import backbones
-from expressway.columns import blobs, frame_list
-from expressway.errors import RowFailure, SystemicError
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.stage import Row, Runtime, Source
+from expressway.core.columns import blobs, frame_list
+from expressway.core.errors import RowFailure, SystemicError
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.stage import Row, Runtime, Source
+from expressway.core.store import ShardReader, ShardWriter
+from expressway.networks import backbones
 from expressway.stages import visual_features
 from expressway.stages.visual_features import (
     STAGE,
@@ -23,7 +24,6 @@ from expressway.stages.visual_features import (
     transformed,
     view_matrix,
 )
-from expressway.store import ShardReader, ShardWriter
 
 Make = Callable[..., str]
 CLIPS = [Clip(name, f"{name}.mp4") for name in ("a", "b", "c")]

@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from expressway.core.stage import StageConfig
 from expressway.faces.detectors.base import Detector
 from expressway.faces.detectors.insightface import InsightFaceOptions
 from expressway.faces.detectors.mediapipe import MediaPipeOptions
-from expressway.stage import StageConfig
 
 OPTION_SECTIONS = frozenset({"mediapipe", "insightface"})
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from expressway.config import StrictModel
-from expressway.errors import SystemicError
+from expressway.core.config import StrictModel
+from expressway.core.errors import SystemicError
 from expressway.faces.align import TEMPLATE, FloatArray, Image, apply, similarity
 from expressway.faces.detectors.base import Face, Layout, ordered
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from expressway.config import StrictModel
-from expressway.errors import SystemicError
+from expressway.core.config import StrictModel
+from expressway.core.errors import SystemicError
 from expressway.faces.align import TEMPLATE, TEMPLATE_SIZE, FloatArray, Image, apply, similarity
 from expressway.faces.detectors.base import Face, Layout, ordered, overlap
 from expressway.faces.detectors.graphs import DETECTION, MESH, Graph, matrix, messages, quiet

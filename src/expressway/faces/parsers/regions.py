@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from expressway.errors import RowFailure
+from expressway.core.errors import RowFailure
 from expressway.faces.align import FloatArray
 from expressway.faces.parsing import INDEX, Mask, Portrait, crop_size, frames_of
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from expressway.errors import ConfigError, RowFailure
+from expressway.core.errors import ConfigError, RowFailure
+from expressway.core.manifest import contained
 from expressway.faces.parsing import CLASSES, Mask, Portrait, crop_size
-from expressway.manifest import contained
 
 RESULT_NAME = "parsing.png"
 SHOWN = 5

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expressway.compute import Chunks, Precision, check_device
-from expressway.config import nearest
-from expressway.errors import ConfigError
+from expressway.core.config import nearest
+from expressway.core.errors import ConfigError
 from expressway.faces.parsing import CLASSES, INDEX, Mask, Portrait, frames_of
 from expressway.faces.pictures import decode
-from expressway.pretrained import source
+from expressway.networks.precision import Chunks, Precision, check_device
+from expressway.networks.pretrained import source
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from expressway.config import StrictModel
-from expressway.errors import RowFailure
-from expressway.language.captioners import geometry, movements, wording
+from expressway.core.config import StrictModel
+from expressway.core.errors import RowFailure
+from expressway.faces import geometry, movements
+from expressway.faces.movements import NEAREST_UNIT, Movement
+from expressway.language.captioners import wording
 from expressway.language.captioners.base import Description
-from expressway.language.captioners.movements import NEAREST_UNIT, Movement
 
 MODEL = "action_units"
 # With fewer frames a face cannot be compared with its own rest, only with faces in general.

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from expressway.config import StrictModel, nearest, read_yaml, validate
-from expressway.errors import ConfigError, RowFailure
-from expressway.provenance import digest
+from expressway.core.config import StrictModel, nearest, read_yaml, validate
+from expressway.core.errors import ConfigError, RowFailure
+from expressway.core.fingerprints import digest
 
 PROMPTS = "config/prompts/captions.yaml"
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from expressway.config import StrictModel
-from expressway.errors import RowFailure, SystemicError
+from expressway.core.config import StrictModel
+from expressway.core.errors import RowFailure, SystemicError
 from expressway.language.captioners.base import Description, Pictures, Question
 from expressway.language.captioners.requests import Budget, Limits, Poster
 

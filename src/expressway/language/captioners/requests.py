@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from expressway.errors import RowFailure, SystemicError
+from expressway.core.errors import RowFailure, SystemicError
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 UNWELCOME = {

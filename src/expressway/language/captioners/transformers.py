@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from expressway.compute import Chunks, check_device, precision_for
-from expressway.config import StrictModel
-from expressway.errors import RowFailure
+from expressway.core.config import StrictModel
+from expressway.core.errors import RowFailure
 from expressway.language.captioners.base import Description, Pictures, Question
-from expressway.pretrained import source
+from expressway.networks.precision import Chunks, check_device, precision_for
+from expressway.networks.pretrained import source
 
 VIDEO_TEMPLATE = "USER: {media}\n{prompt} ASSISTANT:"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expressway.language.captioners.movements import Movement
+from expressway.faces.movements import Movement
 
 SLIGHT, STRONG = 0.6, 1.05
 TOGETHER_SECONDS = 0.3

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from expressway.backbones import PATCH_TOKENS_MISSING
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
+from expressway.networks.backbones import PATCH_TOKENS_MISSING
 
 
 class Adapter(nn.Module):

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expressway.backbones import Backbone
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
+from expressway.networks.backbones import Backbone
 
 INIT_STD = 0.02
 

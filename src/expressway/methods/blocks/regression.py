@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 
 EPSILON = 1e-5
 # why such a loss is not the mean over the micro batches of a step

@@ -7,8 +7,8 @@ import copy
 
 from torch import Tensor, nn
 
-from expressway.backbones import Backbone
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
+from expressway.networks.backbones import Backbone
 
 
 def required(backbone: Backbone | None, method: str) -> Backbone:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from expressway.data.clips import Batch, Need, Rows
 from expressway.data.pictures import chosen_frames
-from expressway.data.samplers import (
+from expressway.data.sampling import (
     Indices,
     centre_window,
     every_kth,

@@ -7,9 +7,9 @@ import open_clip
 import pytest
 import torch
 
-from expressway import backbones
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 from expressway.methods.blocks.adapters import ImageAdapters, TextAdapters
+from expressway.networks import backbones
 
 DEMO = Path(__file__).parents[4] / "data/demo/backbone"
 TEXTS = ["fear", "A person with an expression of no happiness", " ".join(["jaw"] * 90)]

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from expressway import backbones
-from expressway.errors import ConfigError
+from expressway.core.errors import ConfigError
 from expressway.methods.blocks.prompts import PromptLearner, encode_embedded, token_embedding
+from expressway.networks import backbones
 
 TEXTS = ("anger.", "a face of deep fear.")
 

@@ -1,0 +1,1 @@
+"""What every room stands on: tables, files, errors, jobs. It never decides what is computed."""

@@ -1,0 +1,1 @@
+"""How ffmpeg is run: processes, pipes, shared runs. The frames are the same however."""

@@ -1,0 +1,1 @@
+"""EmoCLIP's downstream head."""

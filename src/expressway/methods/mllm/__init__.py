@@ -1,0 +1,1 @@
+"""Multimodal language model, zero-shot."""

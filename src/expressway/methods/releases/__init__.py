@@ -1,0 +1,1 @@
+"""Checkpoints of the methods' authors, into model folders."""

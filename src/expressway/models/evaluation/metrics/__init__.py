@@ -1,0 +1,1 @@
+"""The metrics: of classes, of open sets, of numbers."""

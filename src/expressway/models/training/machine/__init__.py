@@ -1,0 +1,1 @@
+"""How a training is run: processes, checkpoints, progress. The weights are the same however."""

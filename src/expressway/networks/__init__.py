@@ -1,0 +1,1 @@
+"""Networks of others: backbones, their weights and preprocessing."""

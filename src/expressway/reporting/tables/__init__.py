@@ -1,0 +1,1 @@
+"""Tables of results: cells, formats, published numbers beside ours."""
