@@ -19,12 +19,12 @@ from typing import Any
 import yaml
 
 from expressway.data import demo
-from expressway.reporting.sections.results import SHORT_NAMES, is_share
+from expressway.reporting.results import SHORT_NAMES, is_share
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = (
     *("Snakefile", "workflow", "profiles", "data/demo"),
-    *("config/methods", "config/prompts", "config/tables"),
+    *("config/prompts", "config/tables"),
 )
 CUES = {"fusion": "fixed", "frames_loss": 1.0}
 VARIANTS = {

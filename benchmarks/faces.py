@@ -29,11 +29,11 @@ from expressway.core.manifest import Clip
 from expressway.core.rows import Job
 from expressway.core.runner import run
 from expressway.core.stage import Source
+from expressway.core.subprocesses import ffmpeg_binary
 from expressway.faces import align
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.detectors.base import Detector
 from expressway.faces.landmarks import to_5, to_68
-from expressway.media.machine.subprocesses import ffmpeg_binary
 
 SIZE, SECONDS, FPS = (640, 360), 2, 25
 

@@ -32,7 +32,7 @@ from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.landmarks import to_68
 from expressway.faces.parsers.transformers import SPELLINGS, TransformersParser
 from expressway.faces.parsing import Portrait
-from expressway.networks.preprocessing import decode
+from expressway.faces.pictures import decode
 from expressway.stages.parsing import STAGE, ParsingConfig
 
 FACES = 8

@@ -3,8 +3,8 @@
 Run: python benchmarks/towers.py [--images 4] [ViT-B-32 ViT-B-16 ViT-L-14]
 
 Weights are random (the arithmetic is the same); a clip is 37 images (8 for windows), or one text.
-Prints lines for src/expressway/rates.csv: stage, network, CPU seconds and bytes of a clip. CPU
-seconds of all threads, so that other work on the machine matters little.
+Prints lines for src/expressway/planning/rates.csv: stage, network, CPU seconds and bytes of a clip.
+CPU seconds of all threads, so that other work on the machine matters little.
 """
 
 import argparse

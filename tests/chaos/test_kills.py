@@ -11,7 +11,10 @@ import pytest
 from project import ROOT, Project, lay_out
 
 KILLER = ROOT / "tests/support/killer"
-COMPARED = ("*.parquet", "metrics.json", "model.json", "coverage.json", "*.safetensors", "*.csv")
+COMPARED = (
+    *("*.parquet", "metrics.json", "model.json", "*.safetensors", "*.csv"),
+    "coverage/*/*.json",
+)
 LEGS = 16
 # For what ends by itself, however much else the machine does; passed only when something hangs.
 PATIENCE = 1800.0

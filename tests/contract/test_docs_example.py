@@ -1,4 +1,4 @@
-"""The method in docs/methods/README.md: one file in the registry's folder is all it takes."""
+"""The method in docs/adding-a-method.md: one folder in the registry is all it takes."""
 
 import re
 import sys
@@ -11,19 +11,23 @@ from expressway.core.errors import ConfigError
 from expressway.models import evaluation, training
 from expressway.models.prediction import scores
 
-PAGE = Path(__file__).parents[2] / "docs/methods/README.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
 def scaled(tmp_path, monkeypatch) -> None:
-    """Put the page's code into a folder that the registry looks into."""
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
-    folder = tmp_path / "more_methods"
-    folder.mkdir()
-    (folder / "scaled.py").write_text(code, "utf-8")
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(folder)])
+    """Put the page's files into a folder that the registry looks into."""
+    page = (DOCS / "adding-a-method.md").read_text("utf-8")
+    for name, code in re.findall(
+        r"`src/expressway/(\S+)`:\n\n```python\n(.*?)```", page, re.DOTALL
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code, "utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "methods")])
     yield
-    sys.modules.pop("expressway.methods.scaled", None)
+    for name in [name for name in sys.modules if name.startswith("expressway.methods.scaled")]:
+        sys.modules.pop(name)
 
 
 @pytest.mark.usefixtures("scaled")
@@ -37,11 +41,11 @@ def test_the_example_trains_predicts_and_is_evaluated(world, tmp_path) -> None:
     # eleven test clips of three separable classes: chance would be a third
     assert found["metrics"]["unweighted_average_recall"]["value"] > 0.5
     with pytest.raises(ConfigError, match="scaled cannot run protocol zero_shot"):
-        methods.get("scaled").check_protocol("zero_shot")
+        methods.describe("scaled").check_protocol("zero_shot")
 
 
 def test_the_page_lists_every_method() -> None:
-    page = PAGE.read_text("utf-8")
+    page = (DOCS / "methods/README.md").read_text("utf-8")
     for name in methods.names():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         assert all(protocol in row for protocol in methods.get(name).protocols)

@@ -15,7 +15,8 @@ from expressway.core.model_card import ModelCard
 from expressway.core.store import read_table
 from expressway.data.clips import Batch, ClipStores
 from expressway.data.sampling import generator
-from expressway.methods.base import PROTOCOLS, Method
+from expressway.methods.base import Method
+from expressway.methods.description import PROTOCOLS
 from expressway.models import training
 from expressway.models.prediction import scores as prediction
 from expressway.networks import backbones

@@ -21,7 +21,7 @@ from expressway.core.columns import blobs, frame_list
 from expressway.core.errors import SystemicError
 from expressway.core.journal import Journal
 from expressway.core.manifest import Clip
-from expressway.core.rows import Job
+from expressway.core.rows import Job, identities
 from expressway.core.runner import run
 from expressway.core.stage import Source
 from expressway.core.store import ShardReader, ShardWriter
@@ -333,7 +333,7 @@ import sys
 sys.path[:0] = [{support!r}, {tests!r}]
 from pathlib import Path
 import test_caption_server as t
-from expressway.runner import run
+from expressway.core.runner import run
 run(t.make_job(Path({folder!r}), {url!r}, {number}))
 """
 
@@ -361,7 +361,7 @@ def finished(path: Path, job: Job) -> list[str]:
         return []
     journal = Journal(path, STAGE.schema(job.config))
     try:
-        return [key for key in job.keys if journal.get(key) is not None]
+        return [key for key in identities(job) if journal.get(key) is not None]
     finally:
         journal.close()
 

@@ -7,7 +7,7 @@ import yaml
 from project import ROOT
 
 from expressway.core.store import ShardReader
-from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.core.subprocesses import ffmpeg_binary
 
 LIMIT = 1 << 30
 # Runs a command and prints, behind what it said, the memory of its largest process in kB.

@@ -23,8 +23,8 @@ RECIPE = {
 # trains in a process of its own, which sends itself a signal before a loss
 SCRIPT = """
 import os, pathlib, pickle, sys
-from expressway import training
-from expressway.methods.emoclip import EmoCLIP
+from expressway.models import training
+from expressway.methods.emoclip.model import EmoCLIP
 
 folder, call, number, seconds = pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:])
 spec = pickle.loads((folder / "spec").read_bytes())

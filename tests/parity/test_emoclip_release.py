@@ -14,6 +14,7 @@ from expressway.cli import app
 from expressway.core.errors import ConfigError
 from expressway.core.model_card import ModelCard
 from expressway.core.store import read_table
+from expressway.methods import releases
 from expressway.methods.base import Context
 from expressway.methods.downstream.model import Downstream
 from expressway.models import training
@@ -57,7 +58,7 @@ def release(world) -> dict[str, torch.Tensor]:
 
 def test_a_release_predicts_through_the_workflow(world, release, tmp_path: Path) -> None:
     torch.save(release, tmp_path / "4.pth")
-    out = methods.import_weights("emoclip", tmp_path / "4.pth", tmp_path / "m", world.backbone)
+    out = releases.import_weights("emoclip", tmp_path / "4.pth", tmp_path / "m", world.backbone)
     card = ModelCard.read(out)
     assert card.recipe["published"] is True
     assert (card.recipe["depth"], card.recipe["heads"]) == (DEPTH, HEADS)
@@ -78,7 +79,7 @@ def test_a_release_predicts_through_the_workflow(world, release, tmp_path: Path)
 def test_the_clip_inside_a_release_becomes_a_backbone_folder(world, release, tmp_path) -> None:
     file = tmp_path / "release.safetensors"
     save_file({name: value.contiguous() for name, value in release.items()}, file)
-    card = ModelCard.read(methods.import_weights("emoclip", file, tmp_path / "m"))
+    card = ModelCard.read(releases.import_weights("emoclip", file, tmp_path / "m"))
     inside = backbones.load(card.backbone["model"])
     assert inside.sha256 == card.backbone["sha256"]
     assert (inside.dim, inside.image_size) == (DIM, 32)
@@ -106,7 +107,7 @@ def test_a_downstream_release_becomes_a_model_to_start_from(
     world, downstream, tmp_path, method
 ) -> None:
     torch.save(downstream, tmp_path / "down.pth")
-    out = methods.import_weights(method, tmp_path / "down.pth", tmp_path / "m", world.backbone)
+    out = releases.import_weights(method, tmp_path / "down.pth", tmp_path / "m", world.backbone)
     card, weights = ModelCard.read(out), load_file(out / "model.safetensors")
     assert (card.method, card.recipe["published"], card.recipe["hidden"]) == ("downstream", True, 8)
     context = Context(DIM, ("severity",), "regression")
@@ -130,7 +131,7 @@ def test_a_last_layer_is_left_out_since_its_outputs_have_no_names(
 ) -> None:
     last = {"module.mlp.2.weight": torch.zeros(7, 8), "module.mlp.2.bias": torch.zeros(7)}
     torch.save({**downstream, **last}, tmp_path / "down.pth")
-    out = methods.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m", world.backbone)
+    out = releases.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m", world.backbone)
     assert not any("head.2" in name for name in load_file(out / "model.safetensors"))
 
 
@@ -141,12 +142,12 @@ def test_a_wrong_downstream_file_gets_names_and_a_hint(world, downstream, tmp_pa
     torch.save(changed, tmp_path / "wrong.pth")
     expected = r"missing: mlp\.0\.bias; unexpected: mlp\.4\.weight"
     with pytest.raises(ConfigError, match=expected):
-        methods.import_weights("emoclip", tmp_path / "wrong.pth", tmp_path / "m", world.backbone)
+        releases.import_weights("emoclip", tmp_path / "wrong.pth", tmp_path / "m", world.backbone)
     torch.save(downstream, tmp_path / "down.pth")
     with pytest.raises(ConfigError, match="image tower only; name the CLIP"):
-        methods.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m")
+        releases.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m")
     with pytest.raises(ConfigError, match="width 16, ViT-B-32/openai has 512"):
-        methods.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m", "ViT-B-32/openai")
+        releases.import_weights("emoclip", tmp_path / "down.pth", tmp_path / "m", "ViT-B-32/openai")
     assert not (tmp_path / "m").exists()
 
 
@@ -157,7 +158,7 @@ def test_a_wrong_file_gets_the_missing_and_unexpected_names(release, tmp_path) -
     torch.save(changed, tmp_path / "wrong.pth")
     expected = r"missing: temporal\.cls_token; unexpected: head\.weight"
     with pytest.raises(ConfigError, match=expected):
-        methods.import_weights("emoclip", tmp_path / "wrong.pth", tmp_path / "m")
+        releases.import_weights("emoclip", tmp_path / "wrong.pth", tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
@@ -168,7 +169,7 @@ def test_intended_widths_are_no_release(release, tmp_path) -> None:
     }
     torch.save(changed, tmp_path / "intended.pth")
     with pytest.raises(ConfigError, match="a release of width 16 has heads of 2048"):
-        methods.import_weights("emoclip", tmp_path / "intended.pth", tmp_path / "m")
+        releases.import_weights("emoclip", tmp_path / "intended.pth", tmp_path / "m")
 
 
 def test_the_command_says_where_the_model_is(release, tmp_path) -> None:
@@ -188,9 +189,9 @@ def test_files_that_are_no_state_dicts_are_refused(tmp_path) -> None:
         ("none.pth", "no such file"),
     ):
         with pytest.raises(ConfigError, match=message):
-            methods.import_weights("emoclip", tmp_path / name, tmp_path / "m")
+            releases.import_weights("emoclip", tmp_path / name, tmp_path / "m")
 
 
 def test_methods_without_a_release_say_so(tmp_path) -> None:
     with pytest.raises(ConfigError, match="linear has no published weights"):
-        methods.import_weights("linear", tmp_path / "x.pth", tmp_path / "m")
+        releases.import_weights("linear", tmp_path / "x.pth", tmp_path / "m")

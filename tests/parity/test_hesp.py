@@ -1,7 +1,7 @@
 """HESP's fixtures L and S (docs/methods/hesp.md): losses and one training step, by number.
 
-Fixture C is in tests/unit/data/test_windows.py. The numbers come from the authors' code on the
-same inputs.
+Fixture C is in tests/unit/data/test_patch_windows.py. The numbers come from the authors' code on
+the same inputs.
 """
 
 import math

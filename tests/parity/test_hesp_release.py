@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from expressway import methods
 from expressway.core.errors import ConfigError
 from expressway.core.model_card import ModelCard
 from expressway.core.store import read_table
+from expressway.methods import releases
 from expressway.methods.blocks.prompts import token_embedding
 from expressway.models.prediction import scores
 from expressway.networks import backbones
@@ -60,7 +60,7 @@ def file(tmp_path: Path, network: State, criterion: State) -> Path:
 
 
 def test_a_release_predicts_through_the_workflow(world, file, network, criterion, tmp_path) -> None:
-    out = methods.import_weights("hesp", file, tmp_path / "m")
+    out = releases.import_weights("hesp", file, tmp_path / "m")
     card = ModelCard.read(out)
     assert card.labels == ("happiness", "sadness", "surprise")
     assert card.recipe == {"published": True, "context_tokens": TOKENS}
@@ -78,7 +78,7 @@ def test_a_release_predicts_through_the_workflow(world, file, network, criterion
 
 
 def test_the_texts_are_those_that_the_release_was_trained_with(world, file, tmp_path) -> None:
-    out = methods.import_weights("hesp", file, tmp_path / "m", world.backbone)
+    out = releases.import_weights("hesp", file, tmp_path / "m", world.backbone)
     card = ModelCard.read(out)
     assert card.backbone["model"] == world.backbone
     method = scores.load(out, card, world.predict_spec("open_set", labels=card.labels))
@@ -97,7 +97,7 @@ def test_labels_follow_the_numbers_and_texts_the_alphabet(
     changed = token_embedding(backbone.model)(ids)[:, 1:]
     state = {**network, "module.prompts.token_suffix": changed, **criterion}
     torch.save(state, tmp_path / "one.pth")
-    card = ModelCard.read(methods.import_weights("hesp", tmp_path / "one.pth", tmp_path / "m"))
+    card = ModelCard.read(releases.import_weights("hesp", tmp_path / "one.pth", tmp_path / "m"))
     assert card.labels == ("sadness", "surprise", "disappointment")
     method = scores.load(
         tmp_path / "m", card, world.predict_spec("open_set", labels=card.labels, prompts={})
@@ -127,13 +127,13 @@ def test_wrong_files_are_refused_by_name(network, criterion, tmp_path, change, m
     torch.save(first, tmp_path / "net.pth")
     torch.save(second, tmp_path / "net_criterion.pth")
     with pytest.raises(ConfigError, match=message):
-        methods.import_weights("hesp", tmp_path / "net.pth", tmp_path / "m")
+        releases.import_weights("hesp", tmp_path / "net.pth", tmp_path / "m")
     assert not (tmp_path / "m/model.json").exists()
 
 
 def test_the_criterion_s_file_is_asked_for(network, tmp_path) -> None:
     torch.save(network, tmp_path / "net.pth")
     with pytest.raises(ConfigError, match=r"_criterion\.pth beside it"):
-        methods.import_weights("hesp", tmp_path / "net.pth", tmp_path / "m")
+        releases.import_weights("hesp", tmp_path / "net.pth", tmp_path / "m")
     with pytest.raises(ConfigError, match="no such file; expected a HESP checkpoint"):
-        methods.import_weights("hesp", tmp_path / "none.pth", tmp_path / "m")
+        releases.import_weights("hesp", tmp_path / "none.pth", tmp_path / "m")

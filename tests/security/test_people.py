@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from pages import Tags
 
-from expressway.reporting import build, clip_page
-from expressway.reporting.drawing.text import csv_cell
-from expressway.reporting.tables import formats as plain
-from expressway.reporting.tables import published
+from expressway.core.foreign_text import csv_cell
+from expressway.reporting import build, clip_page, published_table
+from expressway.reporting import results_table as plain
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\"><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\u202e{{7*191}}"
@@ -62,8 +61,8 @@ def test_the_report_shows_hostile_text_as_text(hostile: Any, tmp_path: Path) -> 
 
 def test_a_papers_table_with_hostile_names_is_inert(hostile: Any, tmp_path: Path) -> None:
     numbers = tmp_path / "published.csv"
-    numbers.write_text(",".join(published.COLUMNS) + "\n")
-    spec = published.TableSpec(
+    numbers.write_text(",".join(published_table.COLUMNS) + "\n")
+    spec = published_table.TableSpec(
         name="t",
         title=HOSTILE,
         source=HOSTILE,
@@ -71,7 +70,7 @@ def test_a_papers_table_with_hostile_names_is_inert(hostile: Any, tmp_path: Path
         rows=[("=1+1", {HOSTILE: hostile.evaluations})],
         published=numbers,
     )
-    file, markdown, _, html = published.write(spec, hostile.spec(title=HOSTILE), tmp_path)
+    file, markdown, _, html = published_table.write(spec, hostile.spec(title=HOSTILE), tmp_path)
     assert_inert(html.read_text("utf-8"), scripts=1)
     assert "<script>" not in markdown.read_text("utf-8")
     with file.open(newline="") as handle:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from expressway.core.errors import ConfigError, SystemicError
-from expressway.methods import import_weights
+from expressway.methods.releases import import_weights
 from expressway.models.training.machine.checkpoints import resumable
 from expressway.networks import backbones
 

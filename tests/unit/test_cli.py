@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy():
 
 def test_planning_loads_no_torch():
     code = (
-        "import sys, expressway.planning.targets, expressway.jobs\n"
+        "import sys, expressway.planning.targets, expressway.commands.train\n"
         "heavy = {'torch', 'cv2', 'av', 'transformers', 'open_clip', 'mediapipe', 'sklearn'}\n"
         "print('loaded', sorted(heavy & set(sys.modules)))\n"
     )

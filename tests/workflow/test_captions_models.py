@@ -55,10 +55,10 @@ def test_a_server_and_a_changed_question(project):
         options = {"base_url": server.url, "model": "tiny", "concurrency": 2}
         add_variant(project, "served", captioner="openai", openai=options, prompt="movements")
         assert only_stages(project.jobs()) == {"captions": 3, "text_embeddings": 3}
-        project.snakemake("results/tiny/text_embeddings/served/coverage.json")
+        project.snakemake("results/tiny/coverage/text_embeddings/served.json")
         assert server.requests == 24
         assert len({row["raw"] for row in rows(project, "served")}) == 8
-        assert project.jobs("results/tiny/text_embeddings/served/coverage.json") == {}
+        assert project.jobs("results/tiny/coverage/text_embeddings/served.json") == {}
 
         # another prompt, a note, another address, more patience: nothing to do
         prompts = project.folder / "config/prompts/captions.yaml"
@@ -71,5 +71,5 @@ def test_a_server_and_a_changed_question(project):
         # its own words: its captions and what reads them, nothing else
         project.edit("config/prompts/captions.yaml", "Describe only what moves", "Say what moves")
         assert only_stages(project.jobs()) == {"captions": 3, "text_embeddings": 3}
-        project.snakemake("results/tiny/text_embeddings/served/coverage.json")
+        project.snakemake("results/tiny/coverage/text_embeddings/served.json")
         assert server.requests == 48

@@ -8,7 +8,7 @@ import pytest
 from project import ROOT, Project, lay_out
 
 from expressway.core.store import Store
-from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.core.subprocesses import ffmpeg_binary
 
 
 def ffmpeg(*arguments):

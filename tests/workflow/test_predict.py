@@ -14,11 +14,13 @@ from project import Project, lay_out
 from typer.testing import CliRunner
 
 import expressway
-from expressway import jobs
 from expressway.cli import app
+from expressway.commands.predict_part import predict
+from expressway.commands.stage import run_stage
+from expressway.commands.train import train
 from expressway.core.errors import ConfigError
 from expressway.core.store import read_table
-from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.core.subprocesses import ffmpeg_binary
 from expressway.planning import settings
 from expressway.planning.plan import Plan
 
@@ -44,10 +46,10 @@ def project(tmp_path_factory, world):
     plan = Plan(settings.load(Path("config/config.yaml")))
     for stage, variant in STORES:
         for shard in plan.dataset("tiny").shards:
-            jobs.run_stage(plan, "tiny", stage, variant, shard, cores=1, gpus=0)
+            run_stage(plan, "tiny", stage, variant, shard, cores=1, gpus=0)
     for model, split, evaluation in (("linear", "fold1", "supervised"), ("clip", "all", "names")):
-        jobs.train(plan, model, split, 0, gpus=0, cores=1)
-        jobs.predict(plan, model, evaluation, split, 0, gpus=0, cores=1)
+        train(plan, model, split, 0, gpus=0, cores=1)
+        predict(plan, model, evaluation, split, 0, gpus=0, cores=1)
     yield project
     os.chdir(before)
 

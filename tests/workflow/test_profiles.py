@@ -10,6 +10,8 @@ import pytest
 import yaml
 from project import ROOT
 
+from expressway import stages
+
 PROFILE = ROOT / "profiles/slurm/config.yaml"
 
 
@@ -19,7 +21,7 @@ def profile(name):
 
 def rules():
     text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    return set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
+    return {*re.findall(r"^rule (\w+):", text, re.MULTILINE), *stages.NAMES}
 
 
 def test_slurm_repeats_nothing_of_default():

@@ -10,8 +10,7 @@ import pytest
 from report_world import COMPARISON, LOST, World, clip
 
 from expressway.core.files import write_json
-from expressway.reporting import build, clip_page
-from expressway.reporting.tables import published
+from expressway.reporting import build, clip_page, published_table
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -124,14 +123,14 @@ def table_page(browser: Any, tmp_path: Path) -> Iterator[Any]:
     printed = tmp_path / "published.csv"
     conditions = "Table 1,video,World,test,5,selects on test"
     printed.write_text(
-        ",".join(published.COLUMNS)
+        ",".join(published_table.COLUMNS)
         + f"\nmine,CLIP,World,unweighted_average_recall,0.5,{conditions}"
         + f"\nmine,C3D,World,unweighted_average_recall,0.9,{conditions}\n"
     )
     metrics = ["unweighted_average_recall", "weighted_average_recall"]
     rows = [("CLIP", {"World": [ours]}), ("Linear", {"Another world": [ours]})]
-    spec = published.TableSpec("mine", "A table", "somebody", metrics, rows, printed)
-    published.write(spec, world.spec(), tmp_path / "tables")
+    spec = published_table.TableSpec("mine", "A table", "somebody", metrics, rows, printed)
+    published_table.write(spec, world.spec(), tmp_path / "tables")
     yield from opened_page(browser, tmp_path / "tables/mine.html")
 
 

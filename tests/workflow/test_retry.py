@@ -37,11 +37,16 @@ def test_a_row_that_timed_out_is_computed_and_nothing_else(project):
     assert hung.column("status")[3].as_py() == "timeout"
 
     project.env = healthy
+    features = "results/tiny/visual_features/demo/00001.parquet"
+    assert only_stages(project.jobs(features)) == {"faces": 1, "visual_features": 1}
+    project.snakemake(features)
     printed = project.expressway("retry", "--stage", "frames", "--status", "timeout").stdout
     assert f"{FRAMES}: 1 row(s) again: 1 ok" in printed
     again = table(project)
     assert again.equals(whole)
     for index in set(range(len(hung))) - {3}:
         assert again.slice(index, 1).equals(hung.slice(index, 1))
-    jobs = only_stages(project.jobs("results/tiny/visual_features/demo/00001.parquet"))
-    assert jobs == {"faces": 1, "visual_features": 1}
+    assert only_stages(project.jobs(features)) == {"faces": 1, "visual_features": 1}
+    project.snakemake(features)
+    log = (project.folder / "logs/tiny/faces/mediapipe/00001.log").read_text()
+    assert "faces 00001: 7 taken over, 1 computed" in log

@@ -17,14 +17,14 @@ for stage in targets.stages:
             ancient(targets.settled(stage.name)),
             targets.pending(stage.name),
         output:
-            update("results/{dataset}/" + stage.name + "/{variant}/{shard}.parquet"),
+            update(f"results/{{dataset}}/{stage.name}/{{variant}}/{{shard}}.parquet"),
         log:
-            "logs/{dataset}/" + stage.name + "/{variant}/{shard}.log",
+            f"logs/{{dataset}}/{stage.name}/{{variant}}/{{shard}}.log",
         benchmark:
-            "logs/benchmarks/{dataset}/" + stage.name + "/{variant}/{shard}.tsv"
+            f"logs/benchmarks/{{dataset}}/{stage.name}/{{variant}}/{{shard}}.tsv"
         priority: 1
         conda:
-            "../../envs/" + stage.environment + ".yaml"
+            f"../../envs/{stage.environment}.yaml"
         threads: targets.threads(stage.name, workflow.resource_settings.cores)
         resources:
             mem_mb=stage.memory_mb,

@@ -1,4 +1,4 @@
-"""``expressway adopt``: what is there and current, what is not and why; changes vouched for.
+"""Count what is current, and accept changes that change no result.
 
 Nothing has to be adopted for a run to know it: outputs say themselves what they were made of, so
 that files which came by ``dvc pull`` are current as they are. With ``--accept`` a change of code
@@ -9,7 +9,11 @@ evaluations, and with them for all that stands on them.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from expressway.commands._options import CONFIG, ConfigOption, load_plan
 from expressway.core.config import nearest
 from expressway.core.errors import ConfigError
 from expressway.core.store import read_footer
@@ -104,3 +108,14 @@ def _accept_rows(plan: Plan, output: Output) -> None:
     computed = plan.stores.own_made_of(dataset, output.rule, variant).fingerprint
     if footer.get("own") and computed != footer["own"] and MADE_OF in footer:
         plan.accepted.add(output.name, computed, footer["own"])
+
+
+def command(
+    accept: Annotated[
+        list[str],
+        typer.Option(help="stage, model or evaluation whose change you vouch for, in a ledger"),
+    ] = [],  # noqa: B006 - typer reads the default, nothing changes it
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Count what is current after dvc pull or a clone; accept changes that change no result."""
+    print(adopt(load_plan(config), accept))

@@ -1,4 +1,4 @@
-"""``expressway doctor``: what keeps a run from starting, or lets it lie, and the command for it.
+"""Check machine and folder, and name the remedies.
 
 ``validate`` checks what is to be computed; this checks where: the machine and the working folder.
 """
@@ -40,7 +40,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _ffmpeg() -> Finding:
-    from expressway.media.machine.subprocesses import check_ffmpeg
+    from expressway.core.subprocesses import check_ffmpeg
 
     try:
         return Finding("ffmpeg", check_ffmpeg())
@@ -147,3 +147,12 @@ def _incomplete() -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (_ffmpeg, _torch, _disk, _cache, _lock, _incomplete)
+
+
+def command() -> None:
+    """Check machine and folder: ffmpeg, torch, disk, DVC's cache, locks; name the remedies."""
+    found = list(examine())
+    for finding in found:
+        print(finding)
+    if any(finding.remedy for finding in found):
+        raise ExpresswayError("run what stands behind each problem, then run doctor again")

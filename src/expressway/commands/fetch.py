@@ -1,4 +1,4 @@
-"""``expressway fetch``: load once what jobs will load, where there is a network.
+"""Load once all weights that jobs will load, where there is a network.
 
 Compute nodes often have none. What is fetched lands in the loaders' own caches (HF_HOME, the
 InsightFace folder of the configuration), which the nodes must share.
@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from expressway import stages
+from expressway.commands._options import CONFIG, ConfigOption, load_plan
 from expressway.core.config import StrictModel
 from expressway.core.errors import ExpresswayError
 from expressway.core.stage import Runtime, StageConfig
@@ -76,3 +77,9 @@ def _light(config: M) -> M:
         elif name == "precision" and value == "auto":
             changed[name] = "bf16"
     return config.model_copy(update=changed)
+
+
+def command(config: ConfigOption = CONFIG) -> None:
+    """Load once all weights that jobs will load, where there is a network (a login node)."""
+    for line in fetch(load_plan(config)):
+        print(line)

@@ -1,4 +1,4 @@
-"""``expressway import``: the commands; each parses, calls one importer, and prints what it did."""
+"""Make or extend a data set from files on disk."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,12 @@ import typer
 
 from expressway.data.importers import IMAGES, OFFICIAL
 
-app = typer.Typer(help="Make or extend a data set from files on disk.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make or extend a data set from files on disk.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 NameOption = Annotated[str, typer.Option("--name", help="name of the data set")]
 SegmentOption = Annotated[

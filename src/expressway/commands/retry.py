@@ -1,4 +1,4 @@
-"""``expressway retry``: compute failed rows again; the others are taken over as they are.
+"""Compute failed rows of finished shards again.
 
 For faults that pass by: a machine that was too slow, a disk that was away, a caption server that
 refused. What stands on a changed shard becomes stale, and the next run of snakemake makes it.
@@ -7,9 +7,13 @@ refused. What stands on a changed shard becomes stale, and the next run of snake
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from expressway import stages
+from expressway.commands._options import CONFIG, ConfigOption, load_plan
+from expressway.commands.stage import stage_job
 from expressway.core import devices
 from expressway.core.config import nearest
 from expressway.core.errors import STATUSES, USABLE, ConfigError, ExpresswayError
@@ -18,9 +22,9 @@ from expressway.core.rows import Job, identities
 from expressway.core.runner import outcomes
 from expressway.core.stage import Outcome
 from expressway.core.store import ShardReader, ShardWriter
-from expressway.jobs import stage_job
 from expressway.planning import paths
 from expressway.planning.plan import Plan
+from expressway.planning.records import record
 
 LOCKS = Path(".snakemake/locks")
 FAILURES = tuple(status for status in STATUSES if status not in USABLE)
@@ -80,8 +84,8 @@ def _rows(path: Path, statuses: Sequence[str]) -> list[int]:
 
 
 def _check_current(plan: Plan, name: tuple[str, str, str, str]) -> None:
-    footer = ShardReader(Path(paths.shard(*name))).footer
-    if f"{footer.get('fingerprint')}-{footer.get('rows')}" != plan.stores.expectation(*name):
+    made_of = record(paths.shard(*name)) or {}
+    if f"{made_of.get('fingerprint')}-{made_of.get('rows')}" != plan.stores.expectation(*name):
         raise ConfigError(
             f"{paths.shard(*name)}: code, configuration or manifest changed since it was made; "
             "run snakemake, which computes all its rows again"
@@ -128,3 +132,17 @@ def _publish(job: Job, earlier: ShardReader, found: dict[int, Outcome]) -> None:
                 writer.write(row, earlier.identities[index])
             else:
                 writer.copy(earlier, index)
+
+
+def command(
+    stage: Annotated[str, typer.Option(help="frames, faces, captions, ...")],
+    status: Annotated[str, typer.Option(help="statuses with commas: timeout,unreadable")],
+    dataset: Annotated[str | None, typer.Option(help="one data set only")] = None,
+    cores: Annotated[int, typer.Option(help="worker processes")] = 1,
+    gpus: Annotated[int, typer.Option(help="cards to use; 0: the CPU")] = 0,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Compute failed rows of finished shards again; the others stay as they are."""
+    for line in retry(load_plan(config), stage, status.split(","), dataset, cores, gpus):
+        print(line)
+    print("next: snakemake makes what stands on the changed shards")

@@ -1,4 +1,4 @@
-"""The tables of configuration keys in config/README.md, generated from the models."""
+"""Write what follows from the code: configuration schema, tables of keys, DVC's stores."""
 
 import types
 import typing
@@ -21,6 +21,15 @@ def rewrite(path: Path) -> str:
     before, _, rest = path.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+
+
+def versioned(text: str) -> str:
+    """Return ``dvc.yaml`` with the stores of all stages that DVC keeps, in their order."""
+    names = ["coverage", *(name for name in stages.NAMES if stages.get(name).versioned)]
+    outs = [f"        - results/${{item}}/{name}:\n            persist: true\n" for name in names]
+    head, found, tail = text.partition("      outs:\n")
+    rest = tail.partition("\n\n")
+    return f"{head}{found}{''.join(outs)}{rest[1][1:]}{rest[2]}"
 
 
 def tables() -> str:
@@ -88,3 +97,13 @@ def _default(field: FieldInfo) -> str:
 
 def _plain(value: Any) -> bool:
     return value is None or isinstance(value, bool)
+
+
+def command() -> None:
+    """Write config/config.schema.json, the tables in config/README.md and dvc.yaml anew."""
+    Path("config/config.schema.json").write_text(settings.json_schema(), "utf-8")
+    page = Path("config/README.md")
+    page.write_text(rewrite(page), "utf-8")
+    outputs = Path("dvc.yaml")
+    if outputs.is_file():
+        outputs.write_text(versioned(outputs.read_text("utf-8")), "utf-8")

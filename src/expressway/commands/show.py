@@ -1,9 +1,10 @@
-"""``expressway show``: a shard table in words."""
+"""Print a shard table."""
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 from expressway.core.store import ShardReader
@@ -65,3 +66,11 @@ def _short(value: Any) -> str:
         return f"{len(value)} images, {sum(map(len, value)):,} bytes"
     text = repr(value)
     return text if len(text) <= WIDTH else f"{text[:WIDTH]} …"
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="a shard table")],
+    rows: Annotated[int, typer.Option(help="rows to list")] = 10,
+) -> None:
+    """Print a shard table: rows by status, configuration, fingerprint, columns, first rows."""
+    print(describe(file, rows))

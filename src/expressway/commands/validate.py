@@ -1,13 +1,17 @@
-"""``expressway validate``: every problem of configuration, tables and files, before any job."""
+"""Check the configuration, manifests, splits and files, before any job."""
 
 from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
 
 from expressway import methods
-from expressway.core.config import validate
+from expressway.commands._options import CONFIG, ConfigOption
 from expressway.core.errors import ConfigError, ExpresswayError, RowFailure
 from expressway.core.manifest import contained, missing_files
 from expressway.core.store import Store
 from expressway.data.overlaps import Overlap, alike, looks, shared
+from expressway.methods.description import Phase
 from expressway.planning import paths
 from expressway.planning import settings as schema
 from expressway.planning.datasets import Dataset
@@ -109,9 +113,8 @@ def _model_problems(plan: Plan, settings: Settings) -> list[str]:
     found = []
     for name, model in settings.models.items():
         try:
-            method = methods.get(model.method)
-            method.check_protocol(model.protocol)
-            validate(method.recipe_type, plan.configuration.recipe(name), f"models.{name}.recipe")
+            methods.describe(model.method).check_protocol(model.protocol)
+            found += _missing_stores(plan, name)
             plan.models.splits(name)
             plan.configuration.prompt_set(model.prompts)
         except ExpresswayError as error:
@@ -124,3 +127,35 @@ def _model_problems(plan: Plan, settings: Settings) -> list[str]:
         except ExpresswayError as error:
             found += [f"evaluations.{name}: {line}" for line in str(error).splitlines()]
     return found
+
+
+def _missing_stores(plan: Plan, name: str) -> list[str]:
+    """Return what a model's method reads and the model names no variant of."""
+    stores = plan.configuration.model(name).stores
+    needed = {
+        need.stage
+        for phase in get_args(Phase)
+        for need in plan.configuration.needs(name, phase)
+        if not need.optional
+    }
+    return [
+        f"models.{name}.stores: its method reads {stage} under this recipe; name a variant of it"
+        for stage in sorted(needed - set(stores))
+    ]
+
+
+def command(
+    look_alikes: Annotated[
+        bool, typer.Option("--look-alikes", help="compare faces across parts of each split, too")
+    ] = False,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Check the configuration, manifests, splits and files; list all problems at once."""
+    found = problems(config)
+    for line in found:
+        print(line)
+    if found:
+        raise ExpresswayError(f"{len(found)} problem(s); mend them and run validate again")
+    for line in overlaps(config, look_alikes):
+        print(f"warning: {line}")
+    print("no problems found")

@@ -1,9 +1,13 @@
-"""``expressway why``: what a run would make, and what of each output differs from before."""
+"""Say what a run would make and why."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from expressway.commands._options import CONFIG, ConfigOption, load_plan
 from expressway.core.config import nearest
 from expressway.core.errors import ConfigError
 from expressway.planning.costs import job_hours
@@ -101,3 +105,13 @@ def _in_words(output: Output, cause: Cause) -> str:
     name = output.name or output.rule
     what = "" if cause.kind in ("missing", "rows", "unreadable") else f": {cause.what}"
     return f"{cause.kind} of {name}{what}"
+
+
+def command(
+    target: Annotated[
+        str | None, typer.Argument(help="path of an output, or name of a stage, model, evaluation")
+    ] = None,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Say what a run would make and why: what differs from what each file was made of."""
+    print(why(load_plan(config), target))

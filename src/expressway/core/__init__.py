@@ -1,1 +1,1 @@
-"""What every room stands on: tables, files, errors, jobs. It never decides what is computed."""
+"""Tables, files, errors, jobs: used by every room, never part of a fingerprint."""

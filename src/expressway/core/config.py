@@ -1,4 +1,4 @@
-"""What every configuration model shares: strictness, YAML reading, problems told in full."""
+"""Strict configuration models: YAML reading, and problems with their nearest valid names."""
 
 import difflib
 import typing

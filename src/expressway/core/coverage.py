@@ -1,4 +1,4 @@
-"""How many clips each store lost and why; the gate before anything is trained on it.
+"""Coverage of a store: lost clips with reasons, and the limit before training.
 
 Coverage outlives the shards that it counts: whoever has trained may remove a store to save disk.
 """
@@ -13,7 +13,7 @@ from expressway.core.errors import USABLE, ExpresswayError
 from expressway.core.files import write_json
 from expressway.core.store import ShardReader, read_footer
 
-JUDGED_FROM = 20
+MINIMUM_CLIPS_JUDGED = 20
 EXAMPLES = 5
 
 
@@ -123,7 +123,7 @@ def write(
     """
     found = measure(shards, out)
     lost = found["clips"] - found["usable"]
-    if found["clips"] >= JUDGED_FROM and lost > allowed * found["clips"]:
+    if found["clips"] >= MINIMUM_CLIPS_JUDGED and lost > allowed * found["clips"]:
         raise TooManyLost(_message(found, lost, allowed, key, store))
     write_json(out, found)
     return found

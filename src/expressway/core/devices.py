@@ -1,4 +1,4 @@
-"""Which card a job computes on: asked for, found, and not shared with another job."""
+"""Devices of a job: a GPU that no other job of this machine computes on."""
 
 import fcntl
 import tempfile

@@ -1,4 +1,4 @@
-"""Rows that a store holds already, found by what they are made of."""
+"""Rows that a store holds already, looked up by what they are made of."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -12,6 +12,11 @@ from typing import Any
 from expressway.core.errors import SystemicError
 from expressway.core.files import atomic_path
 
+OWN_PACKAGES = ("expressway", "numpy", "pyarrow")
+FRAME_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+
 
 def digest(value: Any) -> str:
     """Return 16 hexadecimal digits that identify a JSON-like value (key order ignored)."""
@@ -89,16 +94,23 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def content_digest(path: Path) -> str:
-    """Return the sha256 of a file, or of a folder's file names and sizes.
+    """Return the sha256 of a file, or of the names and sizes of a folder's images.
 
     Folders of frames hold millions of small files; reading them all would take longer than
-    decoding them, so a folder counts as changed when a name or a size in it changes.
+    decoding them, so a folder counts as changed when a name or a size in it changes. What is no
+    image (``.DS_Store``, ``Thumbs.db``) is not read and does not count.
     """
     if path.is_dir():
         with os.scandir(path) as entries:
-            files = sorted((e.name, e.stat().st_size) for e in entries if e.is_file())
+            images = [e for e in entries if e.is_file() and is_frame(e.name)]
+            files = sorted((e.name, e.stat().st_size) for e in images)
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()
     return file_digest(path)
+
+
+def is_frame(name: str) -> bool:
+    """Return whether a file in a folder of frames is one of them, by its name."""
+    return Path(name).suffix.lower() in FRAME_SUFFIXES and not name.startswith(".")
 
 
 def weights_digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What jobs took: Snakemake's benchmark tables, each written as its job ended."""
+"""Times of jobs, from Snakemake's benchmark tables."""
 
 import csv
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Finished rows of expensive stages, kept one by one until their shard is published.
+"""Journal of finished rows of expensive stages, until their shard is published.
 
 A killed or grown shard pays only for rows that the journal does not hold. SQLite makes every row
 durable by itself; values are stored as Arrow, never as pickle.

@@ -1,4 +1,4 @@
-"""What an output is made of: code, configuration, weights, upstream, rows; its identity."""
+"""The parts that decide an output, and their fingerprint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

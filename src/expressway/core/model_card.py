@@ -24,8 +24,8 @@ class ModelCard:
         labels: class names in the order of the scores; empty where texts name the classes.
         parameters: ``trainable`` and ``total`` (the frozen backbone included).
         selection: which epoch's weights these are.
-        threshold: scores of knownness below it mean "unknown" (protocol open_set; set on training
-            clips, 95 % of which lie above).
+        threshold: a confidence below it means "unknown" (protocol open_set; set on training clips,
+            95 % of which lie above).
         targets: columns of numbers that the model predicts (protocol regression).
         stores: stage -> variant and configuration that the features were made with.
         clips: how many clips were trained on, and how many were left out, by status.

@@ -1,4 +1,4 @@
-"""What a training run and a prediction run are asked to do; plain values, no torch.
+"""Specifications of a training and of a prediction; plain values, no torch.
 
 The workflow and the command line build these; ``training`` and ``prediction`` carry them out.
 """
@@ -12,6 +12,25 @@ from expressway.core.manifest import Clip
 
 Prompts = Mapping[str, tuple[str, ...]]
 Stores = Mapping[str, Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A store that a method reads.
+
+    Attributes:
+        stage: name of the stage.
+        columns: columns that are read.
+        optional: a clip without a usable row of this store is still used.
+        stream: rows are read when a clip is drawn (images); otherwise all are kept in memory.
+        filled: a list column that must not be empty, such as a clip's texts.
+    """
+
+    stage: str
+    columns: tuple[str, ...]
+    optional: bool = False
+    stream: bool = False
+    filled: str | None = None
 
 
 @dataclass(frozen=True)

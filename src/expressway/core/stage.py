@@ -1,4 +1,4 @@
-"""What a stage is: a batched row function, its configuration and its columns."""
+"""The interface of stages: a batched row function, its configuration and its columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,7 +75,11 @@ class Stage:
         images: one clip per row group.
         packages: distributions whose versions the footer records.
         journal: finished rows outlive a killed job (``batches`` only; for rows that cost much).
+        order: stages of a smaller one come first: rules, reports, plans.
         summary: what the stage does, in a sentence.
+        sentence: what it did, for a paper's methods section, from the configuration in the footer;
+            ``cites``: names of the works that the sentence cites.
+        versioned: DVC keeps the stores; not those that are large and can be made again.
         environment: file in envs/ that has what its jobs import.
         memory_mb, minutes: that a job asks a cluster for; profiles override them.
         every_core: a job takes the cores that the data set's other shards leave over.
@@ -90,7 +94,11 @@ class Stage:
     images: bool = False
     packages: tuple[str, ...] = ()
     journal: bool = False
+    order: int = 1000
     summary: str = ""
+    sentence: Callable[[Mapping[str, Any]], str] | None = None
+    cites: tuple[str, ...] = ()
+    versioned: bool = True
     environment: Literal["media", "faces", "language"] = "language"
     memory_mb: int = 4000
     minutes: int = 240

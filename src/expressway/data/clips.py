@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from expressway.core.errors import ConfigError
 from expressway.core.manifest import Clip
-from expressway.core.specs import Stores
+from expressway.core.specs import Need, Stores
 from expressway.core.store import Store
 from expressway.data.sampling import EpochSampler, generator
 
@@ -21,25 +21,6 @@ UNLABELLED = -1
 Rows = Mapping[str, Mapping[str, Any]]
 Sample = Mapping[str, Tensor]
 SampleFunction = Callable[[Rows, np.random.Generator, bool], Sample]
-
-
-@dataclass(frozen=True)
-class Need:
-    """A store that a method reads.
-
-    Attributes:
-        stage: name of the stage.
-        columns: columns that are read.
-        optional: a clip without a usable row of this store is still used.
-        stream: rows are read when a clip is drawn (images); otherwise all are kept in memory.
-        filled: a list column that must not be empty, such as a clip's texts.
-    """
-
-    stage: str
-    columns: tuple[str, ...]
-    optional: bool = False
-    stream: bool = False
-    filled: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where on a face a patch is put: square windows on images, by the place of their middle.
+"""Square windows for patches on face images, by the place of their middle.
 
 A window of side s around row r covers rows r - s/2 to r + s/2 - 1. HESP's patch and the
 ``attention`` store share these rules (docs/methods/hesp.md, section 2).

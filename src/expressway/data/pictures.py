@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expressway.data.clips import Rows
-from expressway.data.sampling import Indices
+from expressway.data.sampling import Indices, nearest
 from expressway.faces.overlays import landmark_image, parsing_image
 from expressway.faces.parsing import decode_mask
 from expressway.faces.pictures import decode
@@ -69,7 +69,7 @@ def _held(rows: Rows, name: str, positions: Indices) -> Indices:
     valid = np.flatnonzero(rows[name]["valid"]) if name in rows else np.zeros(0, np.int64)
     if not len(valid):
         return valid
-    return valid[np.abs(valid[None] - positions[:, None]).argmin(1)]
+    return valid[nearest(valid, positions)]
 
 
 def _drawn(rows: Rows, name: str, image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:

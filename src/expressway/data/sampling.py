@@ -1,4 +1,4 @@
-"""Which frames of a clip, and which clips next: functions of (seed, epoch, clip id) only.
+"""Rules of choosing frames and clips: functions of (seed, epoch, clip id) only.
 
 A resumed run draws what an uninterrupted one would have drawn, whatever the number of worker
 processes, because no generator lives longer than one clip.
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from expressway.media.sampling import middles
 
 Indices = NDArray[np.int64]
 TEST_EPOCH = -1
@@ -57,8 +59,9 @@ def segment_frames(count: int, frames: int, random: np.random.Generator | None =
     """
     if count < frames:
         return np.arange(frames).clip(max=count - 1)
-    places = 0.5 if random is None else random.random(frames)
-    return ((np.arange(frames) + places) * count / frames).astype(np.int64)
+    if random is None:
+        return middles(count, frames)
+    return ((np.arange(frames) + random.random(frames)) * count / frames).astype(np.int64)
 
 
 def nearest_frames(source_index: Indices, valid: NDArray[np.bool_], wanted: Indices) -> Indices:
@@ -73,7 +76,12 @@ def nearest_frames(source_index: Indices, valid: NDArray[np.bool_], wanted: Indi
     offsets = np.asarray(source_index, dtype=np.int64) - int(source_index[0])
     with_face = np.flatnonzero(np.asarray(valid, dtype=bool))
     usable = with_face if len(with_face) else np.arange(len(offsets))
-    return usable[np.abs(offsets[usable][None] - np.asarray(wanted)[:, None]).argmin(1)]
+    return usable[nearest(offsets[usable], wanted)]
+
+
+def nearest(places: Indices, wanted: Sequence[int] | Indices) -> Indices:
+    """Return (n,) for each of ``wanted`` the position of the nearest place, the first of equals."""
+    return np.abs(places[None] - np.asarray(wanted)[:, None]).argmin(1)
 
 
 def fit_length(positions: Indices, length: int) -> Indices:

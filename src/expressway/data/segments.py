@@ -12,14 +12,3 @@ def random_segments(count: int, length: int, random: np.random.Generator) -> Ind
     """Return one random frame of each of ``length`` segments of ``count`` frames."""
     moments = (np.arange(length) + random.random(length)) * count / length
     return np.minimum(moments.astype(np.int64), count - 1)
-
-
-def middle_segments(count: int, length: int) -> Indices:
-    """Return the middle frame of each of ``length`` segments.
-
-    A clip of no more frames than that gives all of them, and the last one again.
-    """
-    if count <= length:
-        return np.minimum(np.arange(length), count - 1)
-    # in whole numbers: floor((i + 1/2) * count / length)
-    return (2 * np.arange(length) + 1) * count // (2 * length)

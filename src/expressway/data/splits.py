@@ -1,4 +1,4 @@
-"""Which clips of a split a run may use, and which of them it can use."""
+"""Clips of one part of a split, and those of them that have data."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

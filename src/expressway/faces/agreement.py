@@ -1,4 +1,4 @@
-"""How well measured movements agree with what is known to have been shown, unit by unit."""
+"""Agreement of measured movements with the action units that were drawn."""
 
 import json
 from collections.abc import Iterable, Sequence

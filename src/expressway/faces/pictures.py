@@ -1,4 +1,4 @@
-"""The encoded images of a clip, decoded when needed and kept while they are few."""
+"""Encoded images of a clip, decoded on demand and cached while they are few."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,11 +9,14 @@ from expressway.faces.align import Image
 
 # Two passes go over a clip, one to detect and one to cut. Decoding a long clip twice costs less
 # than the memory that all its frames take: 10 000 frames of 720p are 28 GB.
-KEPT_BYTES = 256 << 20
+CACHE_BYTES = 256 << 20
 
 
-def decode(data: bytes, index: int) -> Image:
-    """Return an encoded image as RGB ``(height, width, 3)``.
+def decode(data: bytes, index: int | None = None) -> Image:
+    """Return an encoded image as RGB ``(height, width, 3)``; safe to call from threads.
+
+    Args:
+        index: which frame it is, where the error can name it.
 
     Raises:
         RowFailure: ``unreadable``: the bytes are no image.
@@ -22,6 +25,8 @@ def decode(data: bytes, index: int) -> Image:
 
     buffer = np.frombuffer(data, np.uint8)
     image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB) if len(buffer) else None
+    if image is None and index is None:
+        raise RowFailure("unreadable", f"an image of {len(data)} bytes cannot be decoded")
     if image is None:
         raise RowFailure("unreadable", f"frame {index}: {len(data)} bytes that are no image")
     return np.asarray(image, np.uint8)
@@ -38,7 +43,7 @@ class Pictures:
         self.data = data
         self._sizes: dict[int, tuple[int, int]] = {}
         self._kept: dict[int, Image] = {}
-        self._free = KEPT_BYTES
+        self._free = CACHE_BYTES
 
     def __len__(self) -> int:
         return len(self.data)

@@ -1,4 +1,4 @@
-"""Vectors of class texts, kept on disk: most predictions need nothing else of a backbone.
+"""Cache of class-text vectors: most predictions need nothing else of a backbone.
 
 Loading a CLIP takes seconds, reading ten vectors none. The key is the sha256 of the backbone's
 weights and the texts, so that a file can be stale for nobody.

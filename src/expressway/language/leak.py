@@ -1,4 +1,4 @@
-"""How well a caption alone gives the label away: a bag-of-words classifier across the folds.
+"""Leak audit: how well a bag of words of the captions predicts the label across folds.
 
 A caption that names its clip's emotion turns any model that reads it into a reader of labels. The
 audit says how far raw and refined captions can be told apart by their words; what movements

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expressway.core.errors import RowFailure
+from expressway.core.subprocesses import check_ffmpeg, ffmpeg_binary, run
 from expressway.media.frames import Settings, encode_bgr
-from expressway.media.machine.subprocesses import check_ffmpeg, ffmpeg_binary, run
 from expressway.media.probe import CONTAINERS, PROTOCOLS
 
 GLOBAL_OPTIONS = (

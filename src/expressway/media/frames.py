@@ -1,4 +1,4 @@
-"""What decoding gives: facts of the source, and the kept frames as encoded images."""
+"""Decoded frames of a clip as encoded images, with facts of the source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

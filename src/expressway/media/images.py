@@ -1,4 +1,4 @@
-"""Still images and folders of frames: their own bytes are kept wherever every reader agrees."""
+"""Decode still images and folders of frames; their own bytes stay where readers agree."""
 
 import io
 import re
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from expressway.core.errors import RowFailure
+from expressway.core.fingerprints import is_frame
 from expressway.media import sampling
 from expressway.media.frames import Frames, Settings, check_pixels, encode_jpeg
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 KEPT_FORMATS = frozenset({"JPEG", "PNG"})
 KEPT_MODES = frozenset({"RGB", "L"})
@@ -135,7 +135,7 @@ def listed(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise RowFailure("unreadable", "expected a folder of frames, found none at this path")
     files = (file for file in folder.iterdir() if not file.name.startswith("."))
-    images = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    images = [file for file in files if is_frame(file.name) and file.is_file()]
     return sorted(images, key=lambda file: natural(file.name))
 
 

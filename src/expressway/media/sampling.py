@@ -1,4 +1,4 @@
-"""Which frames of a clip are kept: a rule of times only, the same on every machine."""
+"""Choice of frames by time, or by equal parts: the same on every machine."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,16 @@ def choose(
     if rate is not None and len(times):
         kept = _on_display(times, rate, end)
     if maximum is not None and len(kept) > maximum:
-        middles = (2 * np.arange(maximum, dtype=np.int64) + 1) * len(kept) // (2 * maximum)
-        kept = kept[middles]
+        kept = kept[middles(len(kept), maximum)]
     return kept
+
+
+def middles(count: int, parts: int) -> NDArray[np.int64]:
+    """Return (parts,) the middle frame of each of ``parts`` equal parts of ``count`` frames.
+
+    In whole numbers: floor((i + 1/2) * count / parts). With fewer frames than parts some repeat.
+    """
+    return (2 * np.arange(parts, dtype=np.int64) + 1) * count // (2 * parts)
 
 
 def _on_display(times: NDArray[np.float64], rate: float, end: float | None) -> NDArray[np.int64]:

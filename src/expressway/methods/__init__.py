@@ -6,16 +6,17 @@ Nothing is imported before a method is asked for, so that listing names needs no
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from expressway.core.config import nearest, validate
 from expressway.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from expressway.methods.base import Method, Recipe
+    from expressway.methods.base import Method
+    from expressway.methods.description import Description, Recipe
 
-_NOT_METHODS = frozenset({"base", "blocks", "releases"})
+_NOT_METHODS = frozenset({"base", "blocks", "description", "releases"})
 
 
 def names() -> tuple[str, ...]:
@@ -30,16 +31,23 @@ def get(name: str) -> "type[Method]":
     Raises:
         ConfigError: there is no such method; the message has the nearest name.
     """
-    if name not in names():
-        known = ", ".join(names())
-        raise ConfigError(f"no method {name!r}{nearest(name, names())}; known: {known}")
-    module = importlib.import_module(f"{__name__}.{name}.model")
-    method: type[Method] = next(
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and getattr(value, "name", None) == name
+    # by name: whoever only describes methods depends on no torch
+    shared = importlib.import_module(f"{__name__}.base").Method
+    classes = [value for value in vars(_module(name, "model")).values() if isinstance(value, type)]
+    found: type[Method] = next(
+        each for each in classes if issubclass(each, shared) and getattr(each, "name", "") == name
     )
-    return method
+    return found
+
+
+def describe(name: str) -> "type[Description]":
+    """Return what is known of a method without its model: no torch is loaded.
+
+    Raises:
+        ConfigError: there is no such method; the message has the nearest name.
+    """
+    found: type[Description] = _module(name, "recipe").Description
+    return found
 
 
 def recipe(name: str, changes: Mapping[str, Any], where: str = "recipe") -> "Recipe":
@@ -48,16 +56,11 @@ def recipe(name: str, changes: Mapping[str, Any], where: str = "recipe") -> "Rec
     Raises:
         ConfigError: unknown keys or values that are not allowed.
     """
-    return validate(get(name).recipe_type, changes, where)
+    return validate(describe(name).recipe_type, changes, where)
 
 
-def import_weights(name: str, file: Path, out: Path, backbone: str | None = None) -> Path:
-    """Write a published checkpoint as a model folder that evaluations load; return the folder.
-
-    Args:
-        backbone: name of the frozen CLIP; None: the one inside the checkpoint.
-
-    Raises:
-        ConfigError: unknown method, or the file is no such checkpoint.
-    """
-    return get(name).import_release(file, out, backbone)
+def _module(name: str, part: str) -> ModuleType:
+    if name not in names():
+        known = ", ".join(names())
+        raise ConfigError(f"no method {name!r}{nearest(name, names())}; known: {known}")
+    return importlib.import_module(f"{__name__}.{name}.{part}")

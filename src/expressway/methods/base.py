@@ -6,91 +6,22 @@ which protocols it can run; training, prediction and evaluation are the same for
 """
 
 import abc
-import bisect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.core.config import StrictModel
 from expressway.core.errors import ConfigError
-from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
+from expressway.data.clips import Batch, ClipStores, Rows, Sample
 from expressway.language.class_vectors import TextEncoder
 from expressway.language.prompts import components
+from expressway.methods.description import Description, Recipe
 from expressway.networks.backbones import Backbone
-
-Phase = Literal["train", "predict"]
-PROTOCOLS = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound", "regression")
-# why methods that never see a label refuse leave_one_out
-NOTHING_SEEN = (
-    "no class is ever seen in training, so every class is left out already: "
-    "the recall of the class under zero_shot is that number"
-)
-# why a loss of CLIP's kind is not the mean over the micro batches of a step
-CONTRASTIVE = (
-    "its loss compares every clip with all others of the step, and micro batches would leave most "
-    "of these comparisons out"
-)
-
-
-class Recipe(StrictModel):
-    """How a method is trained; every method narrows the defaults to its paper's values."""
-
-    epochs: int = Field(30, ge=0, description="passes over the training part")
-    batch_size: int | None = Field(64, ge=1, description="clips per step; null: all at once")
-    optimiser: Literal["sgd", "adamw", "lbfgs"] = Field("sgd", description="update rule")
-    learning_rate: float = Field(1e-3, gt=0, description="step size before the schedule")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(0.0, ge=0, description="L2 pull on all trained tensors")
-    schedule: Literal["constant", "milestones", "cosine"] = Field(
-        "constant", description="how the step size changes"
-    )
-    milestones: tuple[int, ...] = Field((), description="epochs at which it is cut")
-    gamma: float = Field(0.1, gt=0, description="factor at each milestone")
-    warmup_epochs: float = Field(0.0, ge=0, description="linear rise from 0 over these epochs")
-    gradient_clip: float | None = Field(None, gt=0, description="largest gradient norm")
-    accumulate: int = Field(
-        1,
-        ge=1,
-        description="micro batches that the clips of a step are computed in, to save memory",
-    )
-    selection: Literal["last", "validation"] = Field(
-        "last", description="keep the last epoch, or the best on validation clips; never on test"
-    )
-    validation_fraction: float = Field(
-        0.1,
-        gt=0,
-        le=0.5,
-        description="of the training part, cut off by subject where the split has no validation",
-    )
-    resample: bool = Field(False, description="draw clips so that classes are equally frequent")
-    published: bool = Field(
-        False, description="reproduce the release where it deviates from the corrected behaviour"
-    )
-
-    @model_validator(mode="after")
-    def _milestones_rise(self) -> Self:
-        if list(self.milestones) != sorted(self.milestones):
-            raise ValueError(f"milestones must rise: {self.milestones}")
-        return self
-
-    def rate(self, epoch: float) -> float:
-        """Return the factor of the step size at a moment, in epochs from the start."""
-        if epoch < self.warmup_epochs:
-            return epoch / self.warmup_epochs
-        if self.schedule == "milestones":
-            return self.gamma ** bisect.bisect_right(self.milestones, epoch)
-        if self.schedule == "cosine":
-            span = max(1e-9, self.epochs - self.warmup_epochs)
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (epoch - self.warmup_epochs) / span)))
-        return 1.0
 
 
 @dataclass(frozen=True)
@@ -130,31 +61,8 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 R = TypeVar("R", bound=Recipe)
 
 
-class Method(nn.Module, abc.ABC, Generic[R]):
-    """A recogniser of expressions on clips; subclasses are registered by their file's name.
-
-    Attributes:
-        trained: False for methods that use frozen weights only.
-        protocols: protocols it can run.
-        refusals: protocol -> why it cannot run it.
-        loss_over_batch: protocol -> why the loss of a batch is not the mean over its clips. Such a
-            loss calls ``blocks.gather`` on what it compares, and refuses micro batches.
-        inherits: prefixes of the tensors that ``start_from`` may take over; all by default.
-        class_texts: whether classes are given by texts, so that any classes can be asked for.
-        needs: which stores each phase reads.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    reference: ClassVar[str]
-    trained: ClassVar[bool] = True
-    protocols: ClassVar[tuple[str, ...]]
-    refusals: ClassVar[Mapping[str, str]] = {}
-    loss_over_batch: ClassVar[Mapping[str, str]] = {}
-    inherits: ClassVar[tuple[str, ...]] = ("",)
-    class_texts: ClassVar[bool] = True
-    needs: ClassVar[Mapping[Phase, tuple[Need, ...]]]
-    recipe_type: ClassVar[type[Recipe]]
+class Method(Description, nn.Module, abc.ABC, Generic[R]):
+    """A recogniser of expressions on clips; its description is in the recipe.py beside it."""
 
     text_features: Tensor
     text_owner: Tensor
@@ -166,43 +74,9 @@ class Method(nn.Module, abc.ABC, Generic[R]):
         self.register_buffer("text_features", torch.zeros(0, context.dim), persistent=False)
         self.register_buffer("text_owner", torch.zeros(0, dtype=torch.int64), persistent=False)
 
-    @classmethod
-    def check_protocol(cls, protocol: str) -> None:
-        """Raise ConfigError, with the reason, when the method cannot run a protocol."""
-        if protocol not in cls.protocols:
-            reason = cls.refusals.get(protocol, f"{cls.name} has no {protocol} part yet")
-            raise ConfigError(
-                f"method {cls.name} cannot run protocol {protocol}: {reason}; "
-                f"it can run: {', '.join(cls.protocols)}"
-            )
-
-    @classmethod
-    def trains_on_class_texts(cls, protocol: str) -> bool:
-        """Return whether the loss compares clips with the texts of their classes."""
-        return cls.class_texts and protocol != "zero_shot"
-
-    @classmethod
-    def needs_backbone(cls, recipe: Any) -> bool:
-        """Return whether clips go through the backbone's towers when it predicts."""
-        return False
-
     def replaced(self) -> int:
         """Return how many of the backbone's weights it has copies of its own in place of."""
         return 0
-
-    @classmethod
-    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
-        """Write a published checkpoint as a model folder and return it.
-
-        Raises:
-            ConfigError: the method has no published weights, or the file is none of them.
-        """
-        raise ConfigError(f"method {cls.name} has no published weights to import")
-
-    @classmethod
-    def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
-        """Return the stores that this recipe reads under a protocol in a phase."""
-        return cls.needs[phase]
 
     def check_stores(self, stores: ClipStores) -> None:
         """Raise ConfigError when a store was made otherwise than the recipe needs."""

@@ -1,4 +1,4 @@
-"""How models compute: on which device, in which precision, in slices that fit its memory."""
+"""Device, precision and chunk size of model calls."""
 
 import logging
 from collections.abc import Callable

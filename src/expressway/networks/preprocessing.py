@@ -1,4 +1,4 @@
-"""Images as a CLIP wants them: decoding, resizing and normalising without PIL's overhead."""
+"""Images as a CLIP wants them: resizing and normalising without PIL's overhead."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-
-from expressway.core.errors import RowFailure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,18 +96,3 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
         return pixels.float().div_(255.0).sub_(mean).div_(std)
-
-
-def decode(data: bytes) -> np.ndarray:
-    """Return an encoded image as RGB ``(height, width, 3)`` uint8; safe to call from threads.
-
-    Raises:
-        RowFailure: ``unreadable``: the bytes are no image that OpenCV knows.
-    """
-    import cv2
-
-    buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB) if len(buffer) else None
-    if image is None:
-        raise RowFailure("unreadable", f"an image of {len(data)} bytes cannot be decoded")
-    return np.asarray(image)

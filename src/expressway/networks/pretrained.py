@@ -1,4 +1,4 @@
-"""What transformers loads: from a folder that ``save_pretrained`` wrote, or by a hub id."""
+"""Load pretrained transformers models, from a local folder or by a hub id."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

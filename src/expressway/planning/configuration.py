@@ -1,18 +1,19 @@
-"""What the names of a configuration stand for: data sets, stage variants, models, evaluations."""
+"""The configuration by name: data sets, stage variants, models, evaluations."""
 
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from expressway import methods
 from expressway.core.config import read_yaml
 from expressway.core.errors import ConfigError
 from expressway.core.fingerprints import digest
+from expressway.core.specs import Need
 from expressway.core.stage import StageConfig
+from expressway.methods.description import Phase, Recipe
 from expressway.planning import settings as schema
 from expressway.planning.datasets import Dataset, read_dataset
 from expressway.planning.settings import EvaluationConfig, ModelConfig, Settings
-
-METHODS = Path("config/methods")
 
 
 class Configuration:
@@ -71,6 +72,10 @@ class Configuration:
         above = self.variant(stage, name).upstream()
         return {stage: self.same_as(stage, variant) for stage, variant in above.items()}
 
+    def resolved(self, stage: str, name: str) -> StageConfig:
+        """Return a variant's configuration with the variants that it really reads."""
+        return self.variant(stage, name).model_copy(update=self.upstream(stage, name))
+
     def kept(self, stage: str, name: str) -> bool:
         """Return whether the store is written (frames may be computed inside the faces job)."""
         return bool(getattr(self.variant(stage, name), "keep", True))
@@ -86,20 +91,26 @@ class Configuration:
             raise ConfigError(f"no model {name!r}; known: {', '.join(self.settings.models)}")
         return found
 
-    def recipe(self, name: str) -> dict[str, Any]:
-        """Return a model's recipe: its method's with the model's changes on top."""
-        model = self.model(name)
-        defaults = method_file(model.method).get("recipe") or {}
-        return {**defaults, **model.recipe}
+    def recipe(self, name: str) -> Recipe:
+        """Return a model's recipe: its method's with the model's changes on top.
 
-    def reads(self, name: str, phase: str) -> dict[str, str]:
-        """Return stage -> variant that a model reads in a phase, ``train`` or ``predict``."""
+        Raises:
+            ConfigError: no such method; unknown keys, or values that are not allowed.
+        """
         model = self.model(name)
-        reads = method_file(model.method)["reads"]
-        wanted = {**reads, **reads.get(model.protocol, {})}[phase]
+        return methods.recipe(model.method, model.recipe, f"models.{name}.recipe")
+
+    def needs(self, name: str, phase: Phase) -> tuple[Need, ...]:
+        """Return the stores that a model's method reads under its recipe in a phase."""
+        model = self.model(name)
+        return methods.describe(model.method).planned(self.recipe(name), model.protocol, phase)
+
+    def reads(self, name: str, phase: Phase) -> dict[str, str]:
+        """Return stage -> variant that a model reads in a phase."""
+        wanted = {need.stage for need in self.needs(name, phase)}
         return {
             stage: self.same_as(stage, variant)
-            for stage, variant in model.stores.items()
+            for stage, variant in self.model(name).stores.items()
             if stage in wanted
         }
 
@@ -132,20 +143,3 @@ class Configuration:
         if name not in known:
             raise ConfigError(f"{path}: no prompt set {name!r}; known: {', '.join(known)}")
         return known[name]
-
-
-@cache
-def method_file(method: str) -> dict[str, Any]:
-    """Return ``config/methods/METHOD.yaml``: ``reads`` (stores per phase) and ``recipe``.
-
-    Under ``reads``, a protocol's name may hold phases in which models of it read less.
-
-    Raises:
-        ConfigError: the file is missing or says not what the method reads.
-    """
-    path = METHODS / f"{method}.yaml"
-    found = read_yaml(path)
-    phases = set(found.get("reads", {})) - set(get_args(schema.Protocol))
-    if phases != {"train", "predict"} or set(found) - {"reads", "recipe"}:
-        raise ConfigError(f"{path}: expected reads: {{train: [...], predict: [...]}} and recipe:")
-    return found

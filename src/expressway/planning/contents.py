@@ -1,4 +1,4 @@
-"""What identifies the content of files as they are now; None where there is none to read."""
+"""Digests of the content of files as they are now; None where there is none to read."""
 
 import json
 from collections.abc import Sequence

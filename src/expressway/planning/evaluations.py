@@ -109,14 +109,15 @@ class Evaluations:
         config = self.configuration.evaluation(evaluation)
         targets = self.configuration.model(name).targets if config.protocol == "regression" else ()
         reads = self.configuration.reads(name, "predict")
-        keys = self.models.stores.clip_keys
+        digest_of = self.models.stores.clips_digest
         tested = self.test_rows(name, evaluation, split)
         rows = [_facts(*row, config.task, targets) for row in tested]
-        read = keys(config.dataset, reads, (clip.id for clip, _ in tested))
+        read = [digest_of(config.dataset, reads, (clip.id for clip, _ in tested))]
         if config.unknown:
             unknown = self.unknown_rows(name, evaluation, split)
             rows += [_facts(*row, config.unknown.task) for row in unknown]
-            read += keys(config.unknown.dataset, reads, (clip.id for clip, _ in unknown))
+            ids = (clip.id for clip, _ in unknown)
+            read.append(digest_of(config.unknown.dataset, reads, ids))
         return digest([rows, read])
 
     def expectation(self, name: str, evaluation: str, split: str) -> str:

@@ -115,7 +115,7 @@ class Models:
         config = {
             **decides,
             "backbone": backbone,
-            "recipe": self.configuration.recipe(name),
+            "recipe": self.configuration.recipe(name).model_dump(mode="json"),
             "prompts": self.configuration.prompt_set(model.prompts),
             "labels": list(self.labels(name, split)),
         }
@@ -149,7 +149,7 @@ class Models:
             if clip.id in parts
         ]
         reads = self.configuration.reads(name, "train")
-        return digest([facts, self.stores.clip_keys(model.dataset, reads, parts)])
+        return digest([facts, self.stores.clips_digest(model.dataset, reads, parts)])
 
     def _facts(self, name: str, clip: Clip) -> list[Any]:
         """Return what training reads of a clip's manifest row beside its id."""
@@ -162,7 +162,7 @@ class Models:
 
     def _chooses(self, name: str) -> bool:
         """Return whether validation clips choose the epoch."""
-        return self.configuration.recipe(name).get("selection", "last") != "last"
+        return self.configuration.recipe(name).selection != "last"
 
     def fingerprint(self, name: str, split: str) -> str:
         """Return what identifies the runs of a split, but for the rows that they read."""

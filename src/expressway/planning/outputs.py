@@ -210,8 +210,8 @@ class Outputs:
     def results_table(self) -> Output:
         """Return the table of all results."""
         code = (
-            "expressway.reporting.tables.formats:write",
-            "expressway.reporting.sections.results:summarise",
+            "expressway.reporting.results_table:write",
+            "expressway.reporting.results:summarise",
         )
         title = {"title": self.plan.settings.report.title}
         return self._page("tables", paths.table(RESULTS_TABLE), code, title, self.all_metrics())
@@ -224,7 +224,7 @@ class Outputs:
             "table": schema.table(name).model_dump(mode="json"),
             "published": contents.of_file(str(schema.TABLES / "published.csv")),
         }
-        code = ("expressway.reporting.tables.published:write",)
+        code = ("expressway.reporting.published_table:write",)
         return self._page("published_table", paths.table(name), code, config, metrics)
 
     def tables(self) -> list[Output]:

@@ -1,4 +1,4 @@
-"""What outputs say that they were made of: in footers and model cards, else beside them."""
+"""Records of what outputs were made of: in footers and model cards, else beside them."""
 
 import json
 from pathlib import Path

@@ -52,7 +52,7 @@ class ModelConfig(StrictModel):
         "the only one), or a folder of imported weights",
     )
     recipe: dict[str, Any] = Field(
-        default_factory=dict, description="changes to config/methods/<method>.yaml"
+        default_factory=dict, description="changes to the method's recipe (docs/methods)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which outputs are current, and why others are not: content and identity decide, never times."""
+"""Decide which outputs are current, by identity and content, never by time."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -149,13 +149,13 @@ class Stores:
                 columns |= dict.fromkeys(self._columns(*pair, inside))
         return tuple(columns)
 
-    def clip_keys(self, dataset: str, reads: Mapping[str, str], ids: Iterable[str]) -> list[str]:
-        """Return what identifies some clips for who reads these stores: content, captions."""
+    def clips_digest(self, dataset: str, reads: Mapping[str, str], ids: Iterable[str]) -> str:
+        """Identify what these stores read of some clips: content, stretches, captions."""
         data = self.configuration.dataset(dataset)
         columns = dict.fromkeys(c for store in reads.items() for c in self._columns(*store))
         wanted = set(ids)
         clips = [clip for clip in data.clips if clip.id in wanted]
-        return [rows_digest([clip], tuple(columns), data.contents) for clip in clips]
+        return rows_digest(clips, tuple(columns), data.contents)
 
     def check_files(self) -> None:
         """Refuse to start when clips are missing whose first store is not there either.

@@ -1,4 +1,4 @@
-"""What people read: one self-contained HTML report and the result tables.
+"""The report, one self-contained HTML page, and the tables of results.
 
 The graph fills a `ReportSpec` with paths; `build` reads stores, predictions and metrics
 and never computes anything that costs more than a bootstrap.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from expressway.core.manifest import Clip
 
 if TYPE_CHECKING:
-    from expressway.reporting.tables.published import Sheet
+    from expressway.reporting.published_table import Sheet
 
 __all__ = ["ReportDataset", "ReportSpec", "build"]
 

@@ -59,7 +59,7 @@ def render(spec: AuditSpec) -> str:
     if store is None:
         raise StoreError(
             f"{spec.dataset.name}: no shard of captions/{spec.variant}; make it with: "
-            f"snakemake results/{spec.dataset.name}/captions/{spec.variant}/coverage.json"
+            f"snakemake results/{spec.dataset.name}/coverage/captions/{spec.variant}.json"
         )
     style = asset("report.css")
     return (

@@ -18,10 +18,10 @@ from expressway.core.manifest import Clip
 from expressway.core.store import Store, read_footer, read_table
 from expressway.reporting import ReportDataset
 from expressway.reporting.drawing import filmstrips, streams
+from expressway.reporting.open_dataset import OpenDataset
 from expressway.reporting.page import asset, environment, policy
 from expressway.reporting.sections import windows
 from expressway.reporting.sections.captions import movements
-from expressway.reporting.sections.coverage import OpenDataset
 
 Pictures = Mapping[str, Sequence[Markup]]
 

@@ -10,10 +10,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from expressway.core import foreign_text as text
 from expressway.faces.agreement import VISIBLE_UNITS
 from expressway.faces.movements import NEAREST_UNIT
 from expressway.reporting import ReportSpec
-from expressway.reporting.drawing import figures, filmstrips, text
+from expressway.reporting.cells import bounds, number, signed
+from expressway.reporting.drawing import figures, filmstrips
+from expressway.reporting.open_dataset import OpenDataset
+from expressway.reporting.results import (
+    SHORT_NAMES,
+    Summary,
+    metric_name,
+    read_comparisons,
+    summarise,
+)
 from expressway.reporting.sections import (
     captions,
     methods_text,
@@ -23,16 +33,7 @@ from expressway.reporting.sections import (
     windows,
 )
 from expressway.reporting.sections.comparisons import comparisons
-from expressway.reporting.sections.coverage import OpenDataset
 from expressway.reporting.sections.groups import groups
-from expressway.reporting.sections.results import (
-    SHORT_NAMES,
-    Summary,
-    metric_name,
-    read_comparisons,
-    summarise,
-)
-from expressway.reporting.tables.cells import number, signed
 
 RECALL_COLUMNS = 8
 MOVEMENTS = {unit: name for name, unit in NEAREST_UNIT.items()}
@@ -79,13 +80,17 @@ def environment() -> Environment:
         duration=text.duration,
         count=text.count,
         size=text.size,
-        short=provenance.short,
+        short=text.short,
         yaml=provenance.as_yaml,
         metric=lambda name: SHORT_NAMES.get(name, metric_name(name)),
         words=lambda name: text.visible(str(name).replace("_", " ")),
     )
     environment.globals.update(
-        shade=figures.shade, stacked_bar=figures.stacked_bar, number=number, signed=signed
+        shade=figures.shade,
+        stacked_bar=figures.stacked_bar,
+        bounds=bounds,
+        number=number,
+        signed=signed,
     )
     return environment
 

@@ -1,4 +1,4 @@
-"""Where the expression is: one square window per clip and class, from CLIP's own patch similarity.
+"""Attention: one square window per clip and class, from CLIP's patch similarity.
 
 HESP puts its visual prompt there (docs/methods/hesp.md, section 2). A row holds a window for every
 class and how similar the clip is to it, so that a model which knows only some of the classes is
@@ -8,7 +8,7 @@ not told about the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,14 +18,15 @@ from pydantic import Field
 
 from expressway.core.columns import frame_array, frame_list
 from expressway.core.errors import ConfigError
+from expressway.core.foreign_text import short
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
 from expressway.data.patch_windows import best_window
 from expressway.data.sampling import nearest_frames, segment_frames
+from expressway.faces.pictures import decode
 from expressway.language.emotions import EIGHT
 from expressway.language.prompts import class_texts
 from expressway.networks import backbones
 from expressway.networks.precision import Chunks, precision_for
-from expressway.networks.preprocessing import decode
 from expressway.stages.backbone_config import BackboneConfig
 
 if TYPE_CHECKING:
@@ -206,6 +207,17 @@ def _row(
     }
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    if config.get("rule") == "centre":
+        return "The window of visual prompts was the middle of the face [hesp]."
+    return (
+        f"For each clip and class we found the window whose patches, averaged over "
+        f"{config.get('frames')} frames, are most similar to the class's text under "
+        f"{short(config.get('backbone'))} [hesp]."
+    )
+
+
 STAGE = Stage(
     name="attention",
     summary="Find where on every face CLIP sees the expression.",
@@ -214,4 +226,7 @@ STAGE = Stage(
     open=open_stage,
     parallel="batches",
     packages=("open_clip_torch", "torch", "opencv-python"),
+    order=70,
+    sentence=sentence,
+    cites=("hesp",),
 )

@@ -1,4 +1,4 @@
-"""What stages that show face crops to a frozen CLIP are told alike."""
+"""Configuration that the stages with a frozen CLIP share."""
 
 from __future__ import annotations
 

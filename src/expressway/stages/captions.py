@@ -16,6 +16,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from expressway.core.errors import RowFailure
+from expressway.core.foreign_text import short
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failure
 from expressway.faces.landmarks import to_68
 from expressway.language import refine
@@ -27,6 +28,7 @@ from expressway.language.captioners.base import Description, Pictures, Question
 from expressway.language.captioners.openai import OpenAIOptions
 from expressway.language.captioners.transformers import TransformersOptions
 from expressway.language.validity import ValidityOptions
+from expressway.media.sampling import middles
 from expressway.networks.precision import local_folder
 
 NO_QUESTION = Question("", "")
@@ -219,6 +221,8 @@ class OneByOne(list[Outcome]):
 def pictures(row: Row, number: int) -> Pictures:
     """Return evenly spread crops of a clip, only of frames where the face was seen.
 
+    Where there are fewer, some repeat, so that models with a fixed number get it.
+
     Raises:
         RowFailure: ``no_face``: there is none.
     """
@@ -227,7 +231,7 @@ def pictures(row: Row, number: int) -> Pictures:
     if not seen:
         raise RowFailure("no_face", "not one frame shows the face")
     times = np.asarray(faces["time"], np.float64)
-    chosen = [seen[place] for place in base.evenly(len(seen), number)]
+    chosen = [seen[place] for place in middles(len(seen), number).tolist()]
     crops: Sequence[bytes] = faces["crops"]
     return Pictures(
         clip_id=row.clip.id,
@@ -267,6 +271,19 @@ def finished(
     return row
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    captioner = str(config.get("captioner"))
+    refined = "they were then freed of names of emotions"
+    if captioner == "action_units":
+        return f"Captions were made from movements of the landmarks by rules; {refined}."
+    model = (config.get(captioner) or {}).get("model")
+    return (
+        f"Captions were written by {short(model)} from up to {config.get('frames')} frames of a "
+        f"clip (prompt {short(config.get('prompt'))}); {refined}."
+    )
+
+
 STAGE = Stage(
     name="captions",
     summary="Put the face of every clip into words, raw and refined.",
@@ -277,4 +294,6 @@ STAGE = Stage(
     journal=True,
     packages=("numpy", "scipy", "torch", "transformers", "httpx2"),
     minutes=720,
+    order=50,
+    sentence=sentence,
 )

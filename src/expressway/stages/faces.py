@@ -1,4 +1,4 @@
-"""Faces of one person per clip: found in every frame, followed over time, cut out aligned.
+"""Faces: one person per clip, detected in every frame, tracked, and cut out aligned.
 
 What comes of odd clips (each is tested):
 
@@ -9,7 +9,7 @@ What comes of odd clips (each is tested):
 - a scene cut: no overlap, so the face behind the cut is another track, and chosen or not as one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,13 +24,14 @@ from expressway.faces import align
 from expressway.faces.align import MARGIN, FloatArray, Image
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.detectors.base import Detector, Face
+from expressway.faces.detectors.words import detector_words
 from expressway.faces.landmarks import to_5, to_68
 from expressway.faces.pictures import Pictures
 from expressway.faces.track import Track, choose, coverage, fill, link
 from expressway.media.frames import encode_jpeg
 
 QUALITY = 95
-WITNESSES = 3
+FACES_COMPARED = 3
 
 # Without detection these are all that decides a crop.
 AS_IS_KEYS = frozenset({"frames", "align", "size"})
@@ -224,7 +225,7 @@ def is_face(track: Track, pictures: Pictures, detector: Detector) -> bool:
     Detectors take folds, bark and clouds for faces, now and then for some frames on end; the
     landmark model, which looks closely, does not.
     """
-    order = sorted(range(len(track)), key=lambda i: -track.faces[i].score)[:WITNESSES]
+    order = sorted(range(len(track)), key=lambda i: -track.faces[i].score)[:FACES_COMPARED]
     votes = [
         detector.landmarks(pictures[track.frames[i]], track.faces[i].points) is not None
         for i in order
@@ -272,6 +273,23 @@ def _cut(image: Image, transform: FloatArray, config: FacesConfig) -> bytes:
     return encode_jpeg(align.crop(image, transform, config.size), QUALITY)
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    size = config.get("size", 224)
+    if config.get("align") == "as_is":
+        return f"The images are face crops already and were resized to {size} by {size} pixels."
+    policy = {
+        "longest": "the one seen longest was kept",
+        "largest": "the largest was kept",
+        "central": "the most central was kept",
+    }.get(str(config.get("policy")), "one was kept")
+    way = "a square around its box" if config.get("align") == "box" else "a similarity transform"
+    return (
+        f"Faces were detected with {detector_words(config)} and followed over frames; of several "
+        f"faces {policy}, and it was brought to {size} by {size} pixels by {way}."
+    )
+
+
 STAGE = Stage(
     name="faces",
     summary="Find, track and align one face per clip.",
@@ -284,4 +302,7 @@ STAGE = Stage(
     environment="faces",
     memory_mb=2000,
     every_core=True,
+    order=20,
+    sentence=sentence,
+    versioned=False,
 )

@@ -1,6 +1,6 @@
 """Frames of every clip as encoded images, with the facts of the source and what was damaged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -9,10 +9,10 @@ from pydantic import Field
 from expressway.core.columns import blobs, frame_list
 from expressway.core.errors import RowFailure
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig, failed
+from expressway.core.subprocesses import ffmpeg_binary
 from expressway.media.decode import decode
 from expressway.media.frames import Frames, Settings
-from expressway.media.machine.shared_runs import MOST
-from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.media.machine.shared_runs import CLIPS_PER_RUN
 
 # The runner stops a hanging row by killing its worker; the decoder must be stopped before that.
 OWN_SHARE_OF_TIMEOUT = 0.9
@@ -134,6 +134,14 @@ def _columns(frames: Frames) -> Outcome:
     }
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    rate, most = config.get("rate"), config.get("maximum")
+    pace = f"at {rate:g} frames per second" if rate else "at their native frame rate"
+    limit = f", at most {most} per clip" if most else ""
+    return f"Frames were decoded with ffmpeg {pace}{limit}."
+
+
 STAGE = Stage(
     name="frames",
     summary="Decode the kept frames of every clip, with the facts of its source.",
@@ -141,11 +149,14 @@ STAGE = Stage(
     schema=schema,
     open=open_stage,
     parallel="processes",
-    rows=MOST,
+    rows=CLIPS_PER_RUN,
     images=True,
     packages=("av", "ffmpeg-python", "imageio-ffmpeg", "opencv-python", "pillow"),
     environment="media",
     memory_mb=2000,
     minutes=120,
     every_core=True,
+    order=10,
+    sentence=sentence,
+    versioned=False,
 )

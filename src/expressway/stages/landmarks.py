@@ -1,5 +1,6 @@
 """68 landmarks per face crop, and the dense mesh where the detector has one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from expressway.faces import align
 from expressway.faces.align import FloatArray
 from expressway.faces.detectors import DetectorConfig, open_detector
 from expressway.faces.detectors.base import Detector
+from expressway.faces.detectors.words import detector_words
 from expressway.faces.landmarks import to_68
 from expressway.faces.pictures import decode
 from expressway.faces.track import coverage, fill
@@ -94,6 +96,11 @@ def _dense(faces: Any, frame: int, detector: Detector) -> FloatArray | None:
     return detector.landmarks(crop, known)
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    return f"Sixty-eight landmarks per frame were located with {detector_words(config)}."
+
+
 STAGE = Stage(
     name="landmarks",
     summary="Place 68 points (and the dense mesh) on every aligned face.",
@@ -106,4 +113,6 @@ STAGE = Stage(
     memory_mb=2000,
     minutes=120,
     every_core=True,
+    order=30,
+    sentence=sentence,
 )

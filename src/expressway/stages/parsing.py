@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from expressway.core.columns import blobs, frame_list
+from expressway.core.foreign_text import short, visible
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
 from expressway.faces.parsing import Parser, Portrait, encode_mask
 from expressway.networks.precision import local_folder, precision_for
@@ -150,6 +151,16 @@ def _facts(row: Row) -> Outcome:
     return {name: known[name] for name in ("source_index", "time", "valid")}
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    way = {
+        "regions": "drawing regions around the landmarks",
+        "transformers": f"the segmentation model {short(config.get('model'))}",
+        "import": "a parser of its own, whose output was imported",
+    }.get(str(config.get("parser")), visible(config.get("parser"), 60))
+    return f"Faces were parsed into eleven classes by {way}."
+
+
 STAGE = Stage(
     name="parsing",
     summary="Say for every pixel of every aligned face which part it is.",
@@ -159,4 +170,6 @@ STAGE = Stage(
     parallel="batches",
     images=True,
     packages=("opencv-python", "pillow", "torch", "transformers"),
+    order=40,
+    sentence=sentence,
 )

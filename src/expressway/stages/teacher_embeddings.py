@@ -1,4 +1,4 @@
-"""What Exp-CLIP's teacher says of every image or chosen frame, as one fp16 vector each.
+"""Teacher embeddings: one fp16 vector per image or chosen frame from Exp-CLIP's teacher.
 
 ``blip2`` looks at face crops together with an instruction; ``caption_text`` puts the clip's
 caption through a text encoder instead, which needs no vision-language model. A clip without
@@ -7,6 +7,7 @@ caption is no failure: its row is ``ok`` and holds no vector.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -16,12 +17,21 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from expressway.core.columns import frame_array, frame_list
+from expressway.core.foreign_text import short
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
-from expressway.language import encoders, teachers
-from expressway.networks import backbones
+from expressway.faces.pictures import decode
+from expressway.language import teachers
+from expressway.media.sampling import middles
 from expressway.networks.precision import as_half, precision_for
-from expressway.networks.preprocessing import decode
-from expressway.stages.text_embeddings import Memory, TextEmbeddingsConfig, phrasings
+from expressway.stages.text_embeddings import (
+    SOURCES,
+    Memory,
+    TextEmbeddingsConfig,
+    encoder_words,
+    phrasings,
+    text_encoder,
+    text_width,
+)
 
 # Says that a vector stands for the clip as a whole.
 WHOLE_CLIP = -1
@@ -99,13 +109,11 @@ class TeacherEmbeddingsConfig(TextEmbeddingsConfig):
 def schema(config: TeacherEmbeddingsConfig) -> pa.Schema:
     """Columns: ``embeddings`` fp16 ``(vectors, D)``; ``source_index`` of the frame that each
     belongs to, -1 for a vector of the whole clip."""
-    width = (
-        backbones.embedding_width(config.backbone)
-        if config.backbone
-        else encoders.text_width(config.model or "")
-    )
     return pa.schema(
-        [frame_list("source_index", "int32"), frame_array("embeddings", "float16", width)]
+        [
+            frame_list("source_index", "int32"),
+            frame_array("embeddings", "float16", text_width(config)),
+        ]
     )
 
 
@@ -172,20 +180,11 @@ def chosen(valid: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
     if not len(places):
         places = np.arange(len(valid))
     parts = min(count, len(places))
-    middles = (2 * np.arange(parts) + 1) * len(places) // (2 * max(parts, 1))
-    return np.asarray(places[middles], np.intp)
-
-
-def _text_encoder(config: TeacherEmbeddingsConfig, device: str) -> encoders.TextEncoder:
-    precision = precision_for(config.precision, device)
-    if config.backbone:
-        return backbones.load(config.backbone, device, precision)
-    model = config.model or ""
-    return encoders.load(model, device, precision, config.pooling, config.max_tokens)
+    return np.asarray(places[middles(len(places), parts)], np.intp)
 
 
 def _open_captions(config: TeacherEmbeddingsConfig, runtime: Runtime) -> RowFunction:
-    memory = Memory(_text_encoder(config, runtime.device))
+    memory = Memory(text_encoder(config, runtime.device))
 
     def compute(rows: list[Row]) -> list[Outcome]:
         if len(memory.vectors) > REMEMBERED:
@@ -205,6 +204,14 @@ def _open_captions(config: TeacherEmbeddingsConfig, runtime: Runtime) -> RowFunc
     return compute
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    if config.get("teacher") == "blip2":
+        return f"The teacher [expclip] was {short(config.get('model'))}, shown the face crops."
+    source = SOURCES.get(str(config.get("source")), "texts").lower()
+    return f"As a teacher [expclip], {source} went through {encoder_words(config)}."
+
+
 STAGE = Stage(
     name="teacher_embeddings",
     summary="Encode what the teacher of Exp-CLIP sees or reads.",
@@ -217,4 +224,7 @@ STAGE = Stage(
     packages=("open_clip_torch", "torch", "transformers", "opencv-python"),
     journal=True,
     minutes=720,
+    order=90,
+    sentence=sentence,
+    cites=("expclip",),
 )

@@ -8,7 +8,7 @@ holds zero phrasings.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from expressway.core.columns import frame_array, frame_list
+from expressway.core.foreign_text import short
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage, StageConfig
 from expressway.language import encoders
 from expressway.language.encoders import TextEncoder
@@ -84,18 +85,20 @@ class TextEmbeddingsConfig(StageConfig):
         return local_folder(self.model or "")
 
 
+def text_width(config: TextEmbeddingsConfig) -> int:
+    """Return the dimension of the vectors."""
+    if config.backbone:
+        return backbones.embedding_width(config.backbone)
+    return encoders.text_width(config.model or "")
+
+
 def schema(config: TextEmbeddingsConfig) -> pa.Schema:
     """Columns: ``texts``; per text ``truncated`` and fp16 ``embeddings`` ``(texts, D)``."""
-    width = (
-        backbones.embedding_width(config.backbone)
-        if config.backbone
-        else encoders.text_width(config.model or "")
-    )
     return pa.schema(
         [
             pa.field("texts", pa.list_(pa.string())),
             frame_list("truncated", "bool"),
-            frame_array("embeddings", "float16", width),
+            frame_array("embeddings", "float16", text_width(config)),
         ]
     )
 
@@ -110,7 +113,7 @@ def open_stage(config: TextEmbeddingsConfig, runtime: Runtime) -> RowFunction:
     import torch
 
     torch.set_num_threads(max(1, runtime.threads))
-    memory = Memory(_encoder(config, runtime.device))
+    memory = Memory(text_encoder(config, runtime.device))
 
     def compute(rows: list[Row]) -> list[Outcome]:
         texts = [phrasings(config, row) for row in rows]
@@ -120,7 +123,8 @@ def open_stage(config: TextEmbeddingsConfig, runtime: Runtime) -> RowFunction:
     return compute
 
 
-def _encoder(config: TextEmbeddingsConfig, device: str) -> TextEncoder:
+def text_encoder(config: TextEmbeddingsConfig, device: str) -> TextEncoder:
+    """Load the text tower or language model that a configuration names."""
     precision = precision_for(config.precision, device)
     if config.backbone:
         return backbones.load(config.backbone, device, precision)
@@ -180,6 +184,26 @@ def _by_length(text: str) -> tuple[int, str]:
     return len(text), text
 
 
+SOURCES = {
+    "manifest.caption": "The data set's captions",
+    "captions.raw": "Generated captions",
+    "captions.refined": "Refined captions",
+}
+
+
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    source = SOURCES.get(str(config.get("source")), "Texts")
+    return f"{source} were embedded by {encoder_words(config)}."
+
+
+def encoder_words(config: Mapping[str, Any]) -> str:
+    """Return the encoder of texts."""
+    if config.get("encoder") == "transformers":
+        return f"the text encoder {short(config.get('model'))}"
+    return f"the text tower of {short(config.get('backbone'))}"
+
+
 STAGE = Stage(
     name="text_embeddings",
     summary="Encode every caption with a frozen text tower.",
@@ -191,4 +215,6 @@ STAGE = Stage(
     images=True,
     packages=("open_clip_torch", "torch", "transformers"),
     minutes=60,
+    order=80,
+    sentence=sentence,
 )

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from expressway.core.columns import frame_array, frame_list
+from expressway.core.foreign_text import short
 from expressway.core.stage import Outcome, Row, RowFunction, Runtime, Stage
+from expressway.faces.pictures import decode
 from expressway.networks import backbones
 from expressway.networks.precision import Chunks, as_half, precision_for
-from expressway.networks.preprocessing import Preprocess, decode
+from expressway.networks.preprocessing import Preprocess
 from expressway.stages.backbone_config import BackboneConfig
 
 if TYPE_CHECKING:
@@ -212,6 +214,16 @@ def transformed(images: Tensor, view: int, matrices: np.ndarray) -> Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
+def sentence(config: Mapping[str, Any]) -> str:
+    """Return what the stage did, for a paper's methods section; ``config`` as in the footer."""
+    views = config.get("views", 1)
+    several = f", {views} views of each" if views and views > 1 else ""
+    return (
+        f"Each face went through the frozen image tower of {short(config.get('backbone'))} "
+        f"[clip, open_clip]{several}."
+    )
+
+
 STAGE = Stage(
     name="visual_features",
     summary="Encode every aligned face with a frozen CLIP image tower.",
@@ -222,4 +234,7 @@ STAGE = Stage(
     # not images, but read like them: one clip at random, and fp16 hardly compresses
     images=True,
     packages=("open_clip_torch", "torch", "opencv-python"),
+    order=60,
+    sentence=sentence,
+    cites=("clip", "open_clip"),
 )

@@ -40,7 +40,7 @@ def test_a_healthy_folder(folder):
 
 
 def test_an_ffmpeg_that_does_not_run(folder, monkeypatch):
-    from expressway.media.machine.subprocesses import ffmpeg_binary
+    from expressway.core.subprocesses import ffmpeg_binary
 
     broken = folder / "bin/ffmpeg"
     broken.parent.mkdir()

@@ -9,6 +9,15 @@ import yaml
 from official_layouts import LAYOUTS, hesp_lists
 
 
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """Every test runs in a project folder of its own."""
+    home = tmp_path / "project"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    return home
+
+
 def expressway(*arguments):
     command = [sys.executable, "-m", "expressway", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,12 +6,12 @@ import pytest
 import yaml
 from official_layouts import LAYOUTS, frames
 
-from expressway import pages
 from expressway.commands import validate
+from expressway.commands.report import report
+from expressway.commands.stage import run_stage
 from expressway.core.errors import ConfigError
 from expressway.data.importers import ferv39k
 from expressway.data.importers.write import write
-from expressway.jobs import run_stage
 from expressway.planning.plan import Plan
 from expressway.planning.settings import load
 
@@ -45,7 +45,7 @@ def test_copies_are_told_by_content_and_by_look(config):
         "data/f/splits.csv: official: 1 pair(s) of clips that look alike in test and "
         "train: Action--Happy--0000 ~ DailyLife--Sad--0001"
     ]
-    page = pages.report(plan, Path("report.html"), "f").read_text()
+    page = report(plan, Path("report.html"), "f").read_text()
     assert "Action--Happy--0000 = DailyLife--Sad--0001" in page
     assert "Action--Happy--0000 ~ DailyLife--Sad--0001" in page
 

@@ -11,7 +11,8 @@ FILES = {
     "a.py": '''
         """Doc."""
         from expressway.b import scaled as scale
-        from expressway import c, errors
+        from expressway import c
+        from expressway.core import errors
 
 
         def f(x):
@@ -40,7 +41,8 @@ FILES = {
             return x + 3
         """,
     "c.py": "LIMIT = 60\nREST = 1\n",
-    "errors.py": "class Bad(Exception):\n    pass\n",
+    "core/errors.py": "class Bad(Exception):\n    pass\n",
+    "core/__init__.py": "",
     "machine/__init__.py": "",
     "machine/pipes.py": "SECONDS = 1\n",
 }
@@ -53,7 +55,7 @@ def package(tmp_path, monkeypatch):
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(textwrap.dedent(text))
-    monkeypatch.setattr(code, "__file__", str(folder / "code.py"))
+    monkeypatch.setattr(code, "__file__", str(folder / "core/code.py"))
     forget()
     yield folder
     monkeypatch.undo()
@@ -84,11 +86,11 @@ def edit(package, name, old, new):
         ("a.py", "if x < 0:", "if  x<0 :"),
         ("a.py", "is negative", "is below zero"),
         ("a.py", '"computing"', '"at work"'),
-        ("a.py", "from expressway import c, errors", "from expressway import errors, c"),
+        ("a.py", "from expressway import c\n", "import expressway.c as c\n"),
         ("a.py", "def unused(x):\n    return x", "def unused(x):\n    return -x"),
         ("b.py", "x + 3", "x + 4"),
         ("c.py", "REST = 1", "REST = 2"),
-        ("errors.py", "pass", "code = 1"),
+        ("core/errors.py", "pass", "code = 1"),
         ("machine/pipes.py", "1", "2"),
     ],
 )

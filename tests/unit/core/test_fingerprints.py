@@ -33,3 +33,15 @@ def test_a_broken_ledger_is_only_slow(tmp_path):
 def test_digest_ignores_key_order():
     assert fingerprints.digest({"a": 1, "b": 2}) == fingerprints.digest({"b": 2, "a": 1})
     assert fingerprints.digest({"a": 1}) != fingerprints.digest({"a": 2})
+
+
+def test_a_folder_counts_by_its_images(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(b"one")
+    before = fingerprints.content_digest(folder)
+    for name in (".DS_Store", "Thumbs.db", "._1.jpg"):
+        (folder / name).write_bytes(b"what a file browser leaves")
+    assert fingerprints.content_digest(folder) == before
+    (folder / "2.jpg").write_bytes(b"two")
+    assert fingerprints.content_digest(folder) != before

@@ -210,10 +210,10 @@ LOADED_ONCE = """
 import os
 from pathlib import Path
 import sample_stage
-from expressway.manifest import Clip
-from expressway.rows import Job
-from expressway.runner import run
-from expressway.store import read_table
+from expressway.core.manifest import Clip
+from expressway.core.rows import Job
+from expressway.core.runner import run
+from expressway.core.store import read_table
 
 class Config(sample_stage.SampleConfig):
     def imports(self):

@@ -133,6 +133,7 @@ def test_random_segment_frames_reach_every_frame_and_keep_to_their_part() -> Non
 
 def test_clips_shorter_than_their_parts_repeat_the_last_frame() -> None:
     assert sampling.segment_frames(3, 5).tolist() == [0, 1, 2, 2, 2]
+    assert sampling.segment_frames(5, 5).tolist() == [0, 1, 2, 3, 4]
     assert sampling.segment_frames(1, 2, np.random.default_rng(0)).tolist() == [0, 0]
 
 

@@ -9,7 +9,7 @@ import tiny_captioners
 from crops import crop
 
 from expressway.core.errors import ConfigError, RowFailure, SystemicError
-from expressway.language.captioners.base import Description, Pictures, Question, evenly, question
+from expressway.language.captioners.base import Description, Pictures, Question, question
 from expressway.language.captioners.transformers import TransformersCaptioner, TransformersOptions
 
 QUESTION = Question("movements", "What moves?")
@@ -101,13 +101,6 @@ def test_a_model_s_own_code_is_never_run(tmp_path: Path) -> None:
     (folder / "config.json").write_text(config.replace("{", "{" + hook, 1))
     captioner(str(folder)).describe(CLIPS[:1])
     assert not (tmp_path / "ran").exists()
-
-
-def test_frames_are_the_middles_of_equal_parts() -> None:
-    assert evenly(16, 8) == [1, 3, 5, 7, 9, 11, 13, 15]
-    assert evenly(3, 8) == [0, 0, 0, 1, 1, 2, 2, 2]
-    assert evenly(1, 4) == [0, 0, 0, 0]
-    assert evenly(72, 1) == [36]
 
 
 def test_finecliper_s_question_is_the_paper_s() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.core.subprocesses import ffmpeg_binary
 
 DARKEST = 20
 STEP = 4

@@ -8,8 +8,8 @@ import pytest
 from decoding import decode
 
 from expressway.core.errors import RowFailure, SystemicError
+from expressway.core.subprocesses import ffmpeg_binary
 from expressway.media.frames import Frames, Settings
-from expressway.media.machine.subprocesses import ffmpeg_binary
 
 from .conftest import MakeVideo, ffmpeg
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expressway.media.sampling import choose
+from expressway.media.sampling import choose, middles
 
 STEADY = np.arange(50) / 25
 
@@ -43,6 +43,21 @@ def test_a_maximum_takes_the_middles_of_equal_runs() -> None:
     assert choose(STEADY, maximum=5).tolist() == [5, 15, 25, 35, 45]
     assert choose(STEADY, maximum=1).tolist() == [25]
     assert choose(STEADY, maximum=80).tolist() == list(range(50))
+
+
+def test_middles_of_equal_parts() -> None:
+    assert middles(16, 8).tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert middles(3, 8).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert middles(1, 4).tolist() == [0, 0, 0, 0]
+    assert middles(72, 1).tolist() == [36]
+    assert middles(0, 0).tolist() == []
+
+
+@pytest.mark.parametrize("count", [17, 31, 100])
+def test_middles_follow_the_formula(count: int) -> None:
+    # 1e-9 keeps floating point from falling just below a whole number
+    expected = [int(np.floor(count / 32 + i * count / 16 + 1e-9)) for i in range(16)]
+    assert middles(count, 16).tolist() == expected
 
 
 def test_a_maximum_counts_after_the_rate() -> None:

@@ -8,13 +8,13 @@ import torch
 from feature_world import DIM, LABELS
 from safetensors.torch import save_file
 
-from expressway import methods
 from expressway.core.columns import frame_array, frame_list
 from expressway.core.errors import ConfigError
 from expressway.core.model_card import ModelCard
 from expressway.core.store import ShardWriter, Store, read_table
 from expressway.data.clips import Batch, ClipStores
 from expressway.data.sampling import generator
+from expressway.methods import releases
 from expressway.methods.base import Context
 from expressway.methods.expclip.model import RELEASED_PIXELS, ExpCLIP, Recipe
 from expressway.models import training
@@ -240,7 +240,7 @@ def test_training_and_prediction_refuse_other_pixels_than_the_releases(world, tm
     with pytest.raises(ConfigError, match="published: true needs visual_features made with"):
         training.train(spec, tmp_path / "out", tmp_path / "state")
     torch.save({"mlp.weight": torch.zeros(8, DIM)}, tmp_path / "head.pth")
-    out = methods.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
+    out = releases.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
     with pytest.raises(ConfigError, match="published: true needs visual_features made with"):
         scores.predict(out, world.predict_spec(), tmp_path / "p.parquet")
     assert not (tmp_path / "p.parquet").exists()
@@ -252,7 +252,7 @@ def test_a_released_head_predicts(world, tmp_path, suffix) -> None:
     state = {"mlp.weight": torch.randn(4096, DIM).half()}
     file = tmp_path / f"head{suffix}"
     torch.save(state, file) if suffix == ".pth" else save_file(state, file)
-    out = methods.import_weights("expclip", file, tmp_path / "m", world.backbone)
+    out = releases.import_weights("expclip", file, tmp_path / "m", world.backbone)
     card = ModelCard.read(out)
     assert (card.recipe["published"], card.recipe["teacher_dim"]) == (True, 4096)
     made = scores.load(out, card, world.predict_spec())
@@ -266,7 +266,7 @@ def test_a_released_heads_predictions_are_cosines_after_the_map(world, tmp_path)
     torch.manual_seed(0)
     weight = torch.randn(4096, DIM)
     torch.save({"mlp.weight": weight}, tmp_path / "head.pth")
-    out = methods.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
+    out = releases.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", world.backbone)
     spec = world.predict_spec(stores=_released_pixels(world, tmp_path))
     table = scores.predict(out, spec, tmp_path / "p.parquet")
     found = {row["clip_id"]: row for row in read_table(table).to_pylist()}
@@ -308,7 +308,7 @@ def test_wrong_files_get_missing_and_unexpected_names(world, tmp_path) -> None:
     def refused(state: dict, message: str) -> None:
         torch.save(state, tmp_path / "wrong.pth")
         with pytest.raises(ConfigError, match=message):
-            methods.import_weights("expclip", tmp_path / "wrong.pth", tmp_path / "m", backbone)
+            releases.import_weights("expclip", tmp_path / "wrong.pth", tmp_path / "m", backbone)
         assert not (tmp_path / "m").exists()
 
     backbone = world.backbone
@@ -321,15 +321,15 @@ def test_wrong_files_get_missing_and_unexpected_names(world, tmp_path) -> None:
     backbone = None
     refused({"mlp.weight": torch.zeros(4096, 512)}, "name it: --backbone ViT-B-32/openai")
     with pytest.raises(ConfigError, match=r"none\.pth: no such file"):
-        methods.import_weights("expclip", tmp_path / "none.pth", tmp_path / "m", None)
+        releases.import_weights("expclip", tmp_path / "none.pth", tmp_path / "m", None)
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(ConfigError, match="cannot be read as a state dict"):
-        methods.import_weights("expclip", tmp_path / "text.pth", tmp_path / "m", None)
+        releases.import_weights("expclip", tmp_path / "text.pth", tmp_path / "m", None)
 
 
 def test_a_head_of_768_columns_belongs_to_the_large_backbone(tmp_path) -> None:
     torch.save({"mlp.weight": torch.zeros(4096, 768)}, tmp_path / "head.pth")
-    out = methods.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", None)
+    out = releases.import_weights("expclip", tmp_path / "head.pth", tmp_path / "m", None)
     card = ModelCard.read(out)
     assert card.backbone["model"] == "ViT-L-14/openai"
     # OpenAI's ViT-L/14 has 427,616,513 parameters

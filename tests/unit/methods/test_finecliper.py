@@ -19,7 +19,7 @@ from expressway.data.pictures import image_streams
 from expressway.data.sampling import TEST_EPOCH, generator
 from expressway.methods.base import Context, symmetric_contrastive
 from expressway.methods.finecliper import clips as finecliper_inputs
-from expressway.methods.finecliper import model
+from expressway.methods.finecliper import model as finecliper
 from expressway.methods.finecliper.model import FineCLIPER, Recipe, aligned_loss
 from expressway.models import training
 from expressway.models.prediction import scores
@@ -251,7 +251,7 @@ def test_a_test_batch_goes_through_the_tower_in_parts(world, backbone, monkeypat
     method = moved(build(backbone, temporal="aim")).eval()
     batch = batch_of(world, method)
     whole = method.scores(batch)
-    monkeypatch.setattr(model, "FRAMES_AT_ONCE", 8)
+    monkeypatch.setattr(finecliper, "FRAMES_AT_ONCE", 8)
     torch.testing.assert_close(method.scores(batch), whole, rtol=1e-4, atol=1e-4)
 
 

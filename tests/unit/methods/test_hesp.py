@@ -16,8 +16,8 @@ from expressway.data.clips import Batch
 from expressway.data.patch_windows import inside
 from expressway.methods.base import Context
 from expressway.methods.blocks.normalised_step import NormalisedStep
+from expressway.methods.hesp.clips import released_frames, released_window
 from expressway.methods.hesp.model import HESP
-from expressway.methods.releases.hesp import released_frames, released_window
 from expressway.networks import backbones
 
 SMALL = feature_world.SMALL["hesp"]

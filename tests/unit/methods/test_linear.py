@@ -1,4 +1,4 @@
-"""The linear probe's numbers and knownness against scikit-learn and numpy."""
+"""The linear probe's numbers and confidence of the known classes against scikit-learn and numpy."""
 
 import numpy as np
 import pytest

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from expressway.core.errors import ConfigError, RowFailure, SystemicError
+from expressway.faces.pictures import decode
 from expressway.networks import backbones
 from expressway.networks.backbones import Reference
 from expressway.networks.precision import Chunks
-from expressway.networks.preprocessing import Preprocess, decode
+from expressway.networks.preprocessing import Preprocess
 
 TinyClip = Callable[..., str]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -40,7 +41,8 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def test_import_loads_nothing_heavy() -> None:
     code = (
-        "import sys; import expressway.networks.backbones as b; b.embedding_width('ViT-B-16/openai'); "
+        "import sys; import expressway.networks.backbones as b; "
+        "b.embedding_width('ViT-B-16/openai'); "
         "print([m for m in ('torch', 'open_clip', 'cv2', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from expressway.planning.outputs import Outputs
 from expressway.planning.plan import Plan, narrowed
 from expressway.planning.records import MADE_OF
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

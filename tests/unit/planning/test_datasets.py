@@ -49,11 +49,6 @@ def settings(folder: Path, **class_scheme) -> schema.Settings:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> None:
-    method = tmp_path / "config/methods"
-    method.mkdir(parents=True)
-    (method / "linear.yaml").write_text(
-        "reads: {train: [visual_features], predict: [visual_features]}\nrecipe: {}\n"
-    )
     monkeypatch.chdir(tmp_path)
 
 

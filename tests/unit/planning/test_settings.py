@@ -13,9 +13,9 @@ from expressway.core.config import validate
 from expressway.core.errors import ConfigError
 from expressway.planning import settings as schema
 from expressway.planning.plan import Plan
-from expressway.reporting.tables import published
+from expressway.reporting import published_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -50,6 +50,8 @@ def test_the_committed_schema_is_the_generated_one():
 def test_the_manual_lists_every_key():
     page = ROOT / "config/README.md"
     assert page.read_text() == manual.rewrite(page), "make schema"
+    dvc = (ROOT / "dvc.yaml").read_text()
+    assert dvc == manual.versioned(dvc), "make schema"
 
 
 def test_every_key_is_explained():
@@ -165,7 +167,7 @@ def test_the_tables_that_ship_fit_together() -> None:
 def test_published_numbers_belong_to_tables_and_columns() -> None:
     for name in schema.table_names():
         described = schema.table(name)
-        printed = published.read_published(schema.TABLES / "published.csv", name)
+        printed = published_table.read_published(schema.TABLES / "published.csv", name)
         columns = {column for row in described.rows for column in row.cells}
         assert {number.column for number in printed} <= columns, name
         assert {number.metric for number in printed} <= set(described.metrics), name

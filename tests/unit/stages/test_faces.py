@@ -308,7 +308,7 @@ def test_long_clips_are_decoded_again_instead_of_kept(astronaut, monkeypatch):
 
     images = [scene((astronaut, 40 + 6 * i, 60, 200)) for i in range(4)]
     kept = compute(images)
-    monkeypatch.setattr(pictures, "KEPT_BYTES", 0)
+    monkeypatch.setattr(pictures, "CACHE_BYTES", 0)
     assert compute(images)["crops"] == kept["crops"]
 
 

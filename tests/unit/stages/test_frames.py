@@ -12,7 +12,7 @@ from expressway.core.manifest import Clip
 from expressway.core.rows import Job
 from expressway.core.runner import run
 from expressway.core.store import ShardReader
-from expressway.media.machine.subprocesses import ffmpeg_binary
+from expressway.core.subprocesses import ffmpeg_binary
 from expressway.stages.frames import STAGE, FramesConfig
 
 FRAMES = 25

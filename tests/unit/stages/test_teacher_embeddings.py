@@ -16,9 +16,9 @@ from expressway.core.rows import Job
 from expressway.core.runner import run
 from expressway.core.stage import Row, Runtime, Source
 from expressway.core.store import ShardReader, ShardWriter
+from expressway.faces.pictures import decode
 from expressway.language import teachers
 from expressway.networks import backbones
-from expressway.networks.preprocessing import decode
 from expressway.stages import teacher_embeddings
 from expressway.stages.teacher_embeddings import STAGE, TeacherEmbeddingsConfig, chosen
 

@@ -1,4 +1,4 @@
-"""What happens in a clip: an expression that comes and goes, among blinks, talk and head motion."""
+"""Dynamics of a rendered clip: onset, apex and offset, among blinks, talk and head motion."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Where the parts of a face lie: control points as a function of identity and action units.
+"""Geometry of a rendered face: control points as a function of identity and action units.
 
 Coordinates are millimetres in the face's own frame: x to the right of the image, y down, z towards
 the camera; the origin lies between the eyes. Index 0 of a pair is the left of the image.

@@ -1,4 +1,4 @@
-"""Who a face belongs to: looks that stay the same whatever the face does."""
+"""Identity of a rendered face: looks that no expression changes."""
 
 from dataclasses import dataclass
 

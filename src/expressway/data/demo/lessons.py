@@ -1,4 +1,4 @@
-"""What the demo backbone learns from: single aligned crops of faces, each with a sentence.
+"""Training pairs of the demo backbone: aligned face crops, each with a sentence.
 
 The people here come from a stream of their own; none of them occurs in any demo clip or still.
 """

@@ -1,4 +1,4 @@
-"""What surrounds a face in one recording: background, clothes, light, and the camera's frame."""
+"""Scene of a recording: background, clothes, light, and the camera's frame."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an imported copy has, beside what was published: each difference with both numbers."""
+"""Counts of an imported copy beside the published ones."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from expressway.core.errors import ManifestError
+from expressway.core.fingerprints import is_frame
 from expressway.core.manifest import path_problem
 from expressway.data.importers.folder import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from expressway.media.images import SUFFIXES as FRAME_SUFFIXES
 
 SHOWN = 12
 
@@ -241,5 +241,5 @@ def _count(folder: Path) -> tuple[int, int]:
     """Return how many images and how many other files a folder of frames holds."""
     with os.scandir(folder) as scan:
         names = [entry.name for entry in scan if not entry.name.startswith(".")]
-    frames = sum(Path(name).suffix.lower() in FRAME_SUFFIXES for name in names)
+    frames = sum(is_frame(name) for name in names)
     return frames, len(names) - frames

@@ -1,4 +1,4 @@
-"""From the lines of official lists to manifest rows and splits, with all that does not fit told."""
+"""From the lines of official lists to manifest rows and splits, with all mismatches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -26,7 +26,7 @@ PARTS = {
     "testing": "test",
 }
 # AFEW ships its aligned faces beside the folders of the classes.
-PASSED_OVER = ("aligned",)
+SKIPPED_FOLDERS = ("aligned",)
 
 
 def scan(
@@ -85,7 +85,7 @@ def _nothing(problems: Problems) -> str:
 
 def _clips(root: Path, part: Path, kinds: Container[str]) -> Iterator[tuple[str, Path]]:
     for folder in subfolders(part):
-        if plain(folder.name).startswith(PASSED_OVER):
+        if plain(folder.name).startswith(SKIPPED_FOLDERS):
             continue
         for path in sorted(folder.iterdir()):
             if kind_of(path.name, path.is_dir()) in kinds:

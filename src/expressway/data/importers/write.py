@@ -1,4 +1,4 @@
-"""Writing what an importer found: manifest and splits are appended to, never reordered."""
+"""Write an imported manifest and its splits: appended to, never reordered."""
 
 import csv
 import io

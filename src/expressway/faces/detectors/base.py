@@ -1,4 +1,4 @@
-"""What a face detector gives, whatever library stands behind it."""
+"""The interface of face detectors."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol

@@ -1,4 +1,4 @@
-"""What a captioner gives, whatever stands behind it, and what it is asked with."""
+"""The interface of captioners."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,11 +92,3 @@ def question(name: str, path: str = PROMPTS) -> Question:
         raise ConfigError(f"{path}: {name}: expected text: and about:, found {known[name]!r}")
     prompt = validate(Prompt, known[name], f"{path}: {name}")
     return Question(name, " ".join(prompt.text.split()))
-
-
-def evenly(length: int, number: int) -> list[int]:
-    """Return ``number`` positions, each the middle of one of as many equal parts of a clip.
-
-    A clip shorter than that repeats frames, so that models with a fixed number get it.
-    """
-    return [min(int((i + 0.5) * length / number), length - 1) for i in range(number)]

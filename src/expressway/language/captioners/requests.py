@@ -56,13 +56,13 @@ class Budget:
         """
         with self._lock:
             if self.requests is not None and self.spent >= self.requests:
-                raise SystemicError(f"budget_requests: {self.requests} requests made; {GO_ON}")
+                raise SystemicError(f"budget_requests: {self.requests} requests made; {RESUME}")
             self.spent += 1
         if self.left() <= 0:
-            raise SystemicError(f"budget_seconds: {self.seconds} s are over; {GO_ON}")
+            raise SystemicError(f"budget_seconds: {self.seconds} s are over; {RESUME}")
 
 
-GO_ON = "finished rows are kept, run again to go on"
+RESUME = "finished rows are kept, run again to go on"
 
 
 class Trouble(Exception):
@@ -119,7 +119,7 @@ class Poster:
             if attempt + 1 < self._limits.attempts:
                 self._wait(attempt, trouble)
         if trouble.away:
-            raise SystemicError(f"{self.url}: {trouble} ({self._limits.attempts} tries); {GO_ON}")
+            raise SystemicError(f"{self.url}: {trouble} ({self._limits.attempts} tries); {RESUME}")
         raise RowFailure("timeout", f"{what}: {self._limits.attempts} tries, the last: {trouble}")
 
     def _wait(self, attempt: int, trouble: Trouble) -> None:
@@ -129,7 +129,7 @@ class Poster:
         if wait > self._budget.left():
             raise SystemicError(
                 f"budget_seconds: the server asks to wait {wait:.0f} s, "
-                f"{max(self._budget.left(), 0):.0f} s are left; {GO_ON}"
+                f"{max(self._budget.left(), 0):.0f} s are left; {RESUME}"
             )
         self._stopped.wait(wait)
 

@@ -1,1 +1,1 @@
-"""How ffmpeg is run: processes, pipes, shared runs. The frames are the same however."""
+"""Shared runs of ffmpeg: speed only, the frames are the same."""

@@ -12,12 +12,12 @@ from expressway.media.decoder import Decoded
 from expressway.media.frames import Frames
 from expressway.media.video import Stretch
 
-MOST = 8
-# Pixels times frames; eight clips of 640x480 and 5 s. Longer ones gain nothing from company.
-LOAD = 400_000_000
+CLIPS_PER_RUN = 8
+# Pixels times frames; eight clips of 640x480 and 5 s. Longer ones gain nothing from sharing.
+PIXELS_PER_RUN = 400_000_000
 # A decoder also holds pictures: a large one weighs more than its few frames.
-HELD = 50
-# Falling back is always right, so what hangs may as well be left early.
+FRAMES_IN_FLIGHT = 50
+# Each clip can still be decoded by itself, so that a run that hangs is given up early.
 SECONDS = 60.0
 
 
@@ -27,7 +27,7 @@ def decode(stretches: Sequence[Stretch]) -> list[Frames | RowFailure]:
 
 
 def groups(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
-    """Cut clips into runs of ffmpeg: in order, each file once, within ``MOST`` and ``LOAD``."""
+    """Divide clips into runs of ffmpeg: in order, each file once, within the limits above."""
     found: list[list[Stretch]] = []
     for stretch in stretches:
         if found and _fits([*found[-1], stretch]):
@@ -38,9 +38,12 @@ def groups(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
 
 
 def _fits(group: Sequence[Stretch]) -> bool:
-    load = sum(one.facts.width * one.facts.height * max(len(one.expected), HELD) for one in group)
+    load = sum(
+        one.facts.width * one.facts.height * max(len(one.expected), FRAMES_IN_FLIGHT)
+        for one in group
+    )
     repeated = len({one.path for one in group}) < len(group)
-    return len(group) <= MOST and load <= LOAD and not repeated
+    return len(group) <= CLIPS_PER_RUN and load <= PIXELS_PER_RUN and not repeated
 
 
 def _decode(group: Sequence[Stretch]) -> list[Frames | RowFailure]:

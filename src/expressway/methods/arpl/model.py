@@ -8,55 +8,23 @@ must not look known by being far from everything (docs/methods/arpl.md).
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.data.clips import Batch, Need, Rows, Sample
-from expressway.methods import base
+from expressway.data.clips import Batch, Rows, Sample
+from expressway.methods.arpl.recipe import Description, Recipe
 from expressway.methods.base import Context, Method
 from expressway.methods.blocks.frames import frame_mean
 from expressway.methods.blocks.open_losses import reciprocal_margin, reciprocal_scores
 
-FEATURES = Need("visual_features", ("valid", "features"))
-BY_POINTS = "its classes are points, so it cannot name a class by a text; use clip or emoclip"
 POINT_SPREAD = 0.1  # the release's start
 
 
-class Recipe(base.Recipe):
-    """The release's training of CIFAR and SVHN."""
-
-    epochs: int = Field(100, ge=0, description="passes over the training part; paper: 100")
-    batch_size: int | None = Field(64, ge=1, description="clips per step; paper: 64")
-    learning_rate: float = Field(0.1, gt=0, description="paper: 0.1")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; paper: 0.9")
-    weight_decay: float = Field(1e-4, ge=0, description="on points and radius; paper: 0.0001")
-    schedule: Literal["constant", "milestones", "cosine"] = Field(
-        "milestones", description="paper: milestones"
-    )
-    milestones: tuple[int, ...] = Field((30, 60, 90, 120), description="paper: 30, 60, 90, 120")
-    margin_weight: float = Field(0.1, ge=0, description="of the bounded space; paper: 0.1")
-    temperature: float = Field(1.0, gt=0, description="divides the scores; paper: 1")
-
-
-class ARPL(Method[Recipe]):
+class ARPL(Description, Method[Recipe]):
     """Reciprocal points on frame-mean features of one length."""
-
-    name = "arpl"
-    title = "ARPL"
-    reference = "Chen et al., TPAMI 2022, arXiv 2103.00953"
-    protocols = ("open_set", "supervised")
-    refusals: ClassVar = {
-        **dict.fromkeys(("zero_shot", "leave_one_out", "compound"), BY_POINTS),
-        "regression": "its points stand for classes; use linear for numbers",
-    }
-    class_texts = False
-    needs: ClassVar = {"train": (FEATURES,), "predict": (FEATURES,)}
-    recipe_type = Recipe
 
     centre: Tensor
 

@@ -6,8 +6,6 @@ from torch import Tensor
 from expressway.core.errors import ConfigError
 
 EPSILON = 1e-5
-# why such a loss is not the mean over the micro batches of a step
-OVER_KNOWN = "its loss is an average over the clips of the step that have a number"
 
 
 def check_filled(targets: Tensor, names: tuple[str, ...]) -> None:

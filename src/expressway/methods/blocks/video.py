@@ -4,15 +4,14 @@ EmoCLIP's video encoder (docs/methods/emoclip.md, sections 2 and 4), shared by t
 put something on top of it. The tower is frozen and cached, or tuned and run on face crops.
 """
 
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from expressway.data.clips import Batch, Need, Rows
+from expressway.data.clips import Batch, Rows
 from expressway.data.pictures import chosen_frames
 from expressway.data.sampling import (
     Indices,
@@ -22,49 +21,19 @@ from expressway.data.sampling import (
     wrapping_window,
 )
 from expressway.data.transforms import Augmentation, View
-from expressway.methods import base
 from expressway.methods.base import Context, Method
 from expressway.methods.blocks.temporal import TemporalTransformer
 from expressway.methods.blocks.towers import required, visual_tower
+from expressway.methods.blocks.video_recipe import VideoDescription, VideoRecipe
 
-FEATURES = Need("visual_features", ("source_index", "valid", "features"))
-FACES = Need("faces", ("source_index", "valid", "crops"), stream=True)
 # section 4: mirrored or not, turned by up to 6 degrees, never cut
 AUGMENTATION = Augmentation(area=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.5, degrees=6.0)
-
-
-class VideoRecipe(base.Recipe):
-    """The keys of the video encoder."""
-
-    tune: Literal["frozen", "visual", "visual_text"] = Field(
-        "frozen", description="which of CLIP's towers are trained as well; paper: see section 2"
-    )
-    tower_rate: float = Field(
-        1e-3, gt=0, description="step size of tuned towers, as a factor of the others'; paper: 1e-3"
-    )
-    frame_step: int = Field(2, ge=1, description="keep every k-th frame; paper: 2 on MAFW, else 4")
-    frames: int = Field(32, ge=1, description="length of the window; paper: 32")
-    depth: int = Field(2, ge=0, description="blocks of the temporal transformer; paper: 2")
-    heads: int = Field(8, ge=1, description="attention heads; paper: 8")
-    head_dim: int = Field(64, ge=1, description="width of a head; intended 64, release: mlp_dim")
-    mlp_dim: int = Field(2048, ge=1, description="width of the MLP; intended 2048, release: D")
-    position_rows: int = Field(1024, ge=2, description="rows of the position table; paper: 1024")
-    dropout: float = Field(0.0, ge=0, lt=1, description="paper: 0")
-    init_std: float = Field(
-        1.0, ge=0, description="spread of summary token and positions at the start; paper: 1"
-    )
-
-    @model_validator(mode="after")
-    def _positions_suffice(self) -> Self:
-        if self.position_rows < self.frames + 1:
-            raise ValueError(f"position_rows must be at least frames + 1 = {self.frames + 1}")
-        return self
 
 
 V = TypeVar("V", bound=VideoRecipe)
 
 
-class VideoMethod(Method[V], Generic[V]):
+class VideoMethod(VideoDescription, Method[V], Generic[V]):
     """What methods on EmoCLIP's video encoder share: frames in, one vector per clip out."""
 
     def __init__(self, recipe: V, context: Context) -> None:
@@ -92,11 +61,6 @@ class VideoMethod(Method[V], Generic[V]):
     def tuned(self) -> bool:
         """Whether the image tower is trained, so that clips are crops and not cached features."""
         return self.recipe.tune != "frozen"
-
-    @classmethod
-    def frames_of(cls, recipe: Any) -> Need:
-        """Return the store that frames come from."""
-        return FEATURES if recipe.tune == "frozen" else FACES
 
     def frames(self, rows: Rows, random: np.random.Generator, training: bool) -> Tensor:
         """Return a window of a clip: cached (frames, D), or uint8 (frames, 3, height, width)."""

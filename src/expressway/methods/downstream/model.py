@@ -7,66 +7,28 @@ docs/methods/emoclip.md; the head's own page is docs/methods/downstream.md.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.data.clips import Batch, Need, Rows, Sample
-from expressway.methods.base import Context, Phase
+from expressway.data.clips import Batch, Rows, Sample
+from expressway.methods.base import Context
 from expressway.methods.blocks.gather import gather
 from expressway.methods.blocks.regression import (
-    OVER_KNOWN,
     check_filled,
     discordance,
     spread_of,
     squared_errors,
 )
-from expressway.methods.blocks.video import FACES, FEATURES, VideoMethod, VideoRecipe
-
-BY_WEIGHTS = "its classes are weights, so it cannot name a class by a text; use emoclip"
-
-
-class Recipe(VideoRecipe):
-    """How the head is trained; the release has no training script for it."""
-
-    epochs: int = Field(30, ge=0, description="paper: not released")
-    batch_size: int | None = Field(64, ge=1, description="paper: not released")
-    optimiser: Literal["sgd", "adamw"] = Field("adamw", description="paper: not released")
-    learning_rate: float = Field(1e-4, gt=0, description="paper: not released")
-    weight_decay: float = Field(0.01, ge=0, description="paper: not released")
-    schedule: Literal["constant", "milestones", "cosine"] = Field(
-        "cosine", description="paper: not released"
-    )
-    tune: Literal["frozen", "visual"] = Field(
-        "frozen", description="visual: train the image tower as well; paper: frozen"
-    )
-    hidden: int = Field(256, ge=1, description="width of the head's hidden layer; paper: 256")
-    loss: Literal["squared_error", "concordance"] = Field(
-        "squared_error", description="for numbers: MSE, or 1 - CCC; paper: not released"
-    )
+from expressway.methods.blocks.video import VideoMethod
+from expressway.methods.downstream.recipe import Description, Recipe
 
 
-class Downstream(VideoMethod[Recipe]):
+class Downstream(Description, VideoMethod[Recipe]):
     """A perceptron with one hidden layer on EmoCLIP's video encoder."""
-
-    name = "downstream"
-    title = "EmoCLIP, downstream head"
-    reference = "Foteinopoulou and Patras, FG 2024, arXiv 2310.16640"
-    protocols = ("regression", "supervised")
-    refusals: ClassVar = {
-        **dict.fromkeys(("zero_shot", "leave_one_out", "compound"), BY_WEIGHTS),
-        "open_set": "it is for numbers and classes that all are known; use linear or arpl",
-    }
-    loss_over_batch: ClassVar = {"regression": OVER_KNOWN}
-    inherits = ("temporal.", "visual.", "head.0.")
-    class_texts = False
-    needs: ClassVar = dict.fromkeys(("train", "predict"), (FEATURES, FACES))
-    recipe_type = Recipe
 
     centre: Tensor
     spread: Tensor
@@ -80,23 +42,6 @@ class Downstream(VideoMethod[Recipe]):
         # numbers are learned in units of their spread, whatever scale they are on
         self.register_buffer("centre", torch.zeros(outputs))
         self.register_buffer("spread", torch.ones(outputs))
-
-    @classmethod
-    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
-        """Write the authors' downstream checkpoint as a model folder to start from (section 9)."""
-        from expressway.methods.releases.emoclip import import_release
-
-        return import_release(file, out, backbone)
-
-    @classmethod
-    def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
-        """Cached features, or face crops for a tuned image tower."""
-        return (cls.frames_of(recipe),)
-
-    @classmethod
-    def needs_backbone(cls, recipe: Any) -> bool:
-        """Only a tuned tower is built from the backbone."""
-        return bool(recipe.tune != "frozen")
 
     def begin(self, batches: Iterable[Batch]) -> None:
         """Measure mean and spread of the numbers over the training part.

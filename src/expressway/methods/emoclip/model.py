@@ -7,58 +7,25 @@ or tuned. Section numbers are those of docs/methods/emoclip.md.
 """
 
 import hashlib
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.data.clips import Batch, Rows, Sample
 from expressway.language.class_vectors import TextEncoder
 from expressway.methods import base
-from expressway.methods.base import Context, Phase
+from expressway.methods.base import Context
 from expressway.methods.blocks.gather import gather
 from expressway.methods.blocks.towers import TextTower, required
-from expressway.methods.blocks.video import FACES, FEATURES, VideoMethod, VideoRecipe
-
-CAPTIONS = Need("text_embeddings", ("texts", "embeddings"), filled="texts")
-
-
-class Recipe(VideoRecipe):
-    """EmoCLIP's recipe; the defaults are those of the release's MAFW training (section 5)."""
-
-    epochs: int = Field(30, ge=0, description="paper: 30 on MAFW captions, 15 to 50 elsewhere")
-    batch_size: int | None = Field(64, ge=1, description="paper: 64 per process on two GPUs")
-    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="paper: sgd")
-    learning_rate: float = Field(1e-3, gt=0, description="paper: 1e-3")
-    momentum: float = Field(0.9, ge=0, lt=1, description="paper: 0.9")
-    weight_decay: float = Field(5e-4, ge=0, description="paper: 5e-4, on all trained tensors")
-    schedule: Literal["constant", "milestones", "cosine"] = Field(
-        "milestones", description="paper: milestones"
-    )
-    milestones: tuple[int, ...] = Field((15, 35, 50), description="paper: 15, 35, 50")
-    scale_rate: float = Field(
-        1.0, ge=0, description="step size of the logit scale, as a factor of the others'; paper: 1"
-    )
-    soft_targets: bool = Field(
-        False, description="count equal texts in a batch as matches; paper: no, they repel"
-    )
+from expressway.methods.blocks.video import VideoMethod
+from expressway.methods.emoclip.recipe import Description, Recipe
 
 
-class EmoCLIP(VideoMethod[Recipe]):
+class EmoCLIP(Description, VideoMethod[Recipe]):
     """A temporal transformer on CLIP's frames, trained on captions or class texts."""
-
-    name = "emoclip"
-    title = "EmoCLIP"
-    reference = "Foteinopoulou and Patras, FG 2024, arXiv 2310.16640"
-    protocols = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound")
-    refusals: ClassVar = {"regression": "it compares with texts; use downstream, started from it"}
-    loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
-    needs: ClassVar = {"train": (FEATURES, FACES, CAPTIONS), "predict": (FEATURES, FACES)}
-    recipe_type = Recipe
 
     text_tokens: Tensor
     _classes: Tensor | None = None
@@ -75,20 +42,6 @@ class EmoCLIP(VideoMethod[Recipe]):
     def reads_texts(self) -> bool:
         """Whether the text tower is trained, so that texts are token ids and not cached vectors."""
         return self.recipe.tune == "visual_text"
-
-    @classmethod
-    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
-        """Write the authors' checkpoint as a model folder (section 9)."""
-        from expressway.methods.releases.emoclip import import_release
-
-        return import_release(file, out, backbone)
-
-    @classmethod
-    def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
-        """Captions are read only when clips are trained with their own captions."""
-        frames = cls.frames_of(recipe)
-        captioned = phase == "train" and not cls.trains_on_class_texts(protocol)
-        return (frames, CAPTIONS) if captioned else (frames,)
 
     def towers(self) -> list[nn.Module]:
         """Return the tuned towers: the image tower, or both."""
@@ -123,11 +76,6 @@ class EmoCLIP(VideoMethod[Recipe]):
             value = torch.from_numpy(np.asarray(row["embeddings"][chosen], dtype=np.float32))
         digest = hashlib.blake2b(text.encode(), digest_size=7).digest()
         return {"text": value, "text_id": torch.tensor(int.from_bytes(digest, "little"))}
-
-    @classmethod
-    def needs_backbone(cls, recipe: Any) -> bool:
-        """Only tuned towers are built from the backbone."""
-        return bool(recipe.tune != "frozen")
 
     def read_prompts(self, encoder: TextEncoder) -> None:
         """Encode the class texts with the frozen tower, or keep their token ids for the tuned."""

@@ -8,64 +8,30 @@ Section numbers are those of docs/methods/expclip.md.
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from expressway.core.errors import ConfigError
-from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
-from expressway.data.sampling import Indices
+from expressway.data.clips import Batch, ClipStores, Rows, Sample
+from expressway.data.sampling import Indices, nearest, nearest_frames
+from expressway.media.sampling import middles
 from expressway.methods import base
 from expressway.methods.base import Context, Method
 from expressway.methods.blocks.gather import gather
+from expressway.methods.expclip.recipe import Description, Recipe
 
-FEATURES = Need("visual_features", ("source_index", "valid", "features"))
-TEACHER = Need("teacher_embeddings", ("source_index", "embeddings"))
 WHOLE_CLIP = -1  # the teacher store's source index of a vector that belongs to no single frame
 
 RELEASED_PIXELS = {"normalise": False, "resize": "squash", "interpolation": "bilinear"}
-NO_LABELS = "it learns without labels; use zero_shot, which any class names can be asked of"
 
 
-class Recipe(base.Recipe):
-    """Exp-CLIP's recipe; the defaults are those of the release's training (section 5)."""
-
-    epochs: int = Field(5, ge=0, description="paper: 5, last epoch kept")
-    batch_size: int | None = Field(512, ge=1, description="paper: 512 on one GPU")
-    optimiser: Literal["sgd", "adamw", "lbfgs"] = Field("sgd", description="paper: sgd")
-    learning_rate: float = Field(1e-3, gt=0, description="paper: 1e-3, never lowered")
-    momentum: float = Field(0.9, ge=0, lt=1, description="paper: 0.9")
-    weight_decay: float = Field(1e-4, ge=0, description="paper: 1e-4")
-    teacher_dim: int = Field(
-        4096, ge=1, description="width of the teacher's vectors; paper: 4096 (Flan-T5-XXL)"
-    )
-    frames: int = Field(16, ge=1, description="frames of a clip that are averaged; paper: 16")
-    ensemble: Literal["logits", "embeddings"] = Field(
-        "logits", description="what is averaged over the texts of a class; paper: logits"
-    )
-
-
-class ExpCLIP(Method[Recipe]):
+class ExpCLIP(Description, Method[Recipe]):
     """CLIP with a learned metric: a bias-free linear map in front of the cosine."""
-
-    name = "expclip"
-    title = "Exp-CLIP"
-    reference = "Zhao, Cao, Gong and Patras, WACV 2025, arXiv 2405.19100"
-    protocols = ("zero_shot", "open_set", "compound")
-    refusals: ClassVar = {
-        "supervised": NO_LABELS,
-        "leave_one_out": base.NOTHING_SEEN,
-        "regression": "it has texts to compare with, and no numbers",
-    }
-    loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
-    needs: ClassVar = {"train": (FEATURES, TEACHER), "predict": (FEATURES,)}
-    recipe_type = Recipe
 
     gram: Tensor
 
@@ -77,13 +43,6 @@ class ExpCLIP(Method[Recipe]):
         self.scale = math.exp(context.logit_scale)
         self.register_buffer("gram", torch.zeros(0, 0), persistent=False)
         self.register_load_state_dict_post_hook(_refresh)
-
-    @classmethod
-    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
-        """Write the authors' ``mlp.weight`` as a model folder (section 8)."""
-        from expressway.methods.releases.expclip import import_release
-
-        return import_release(file, out, backbone)
 
     def check_stores(self, stores: ClipStores) -> None:
         """Refuse image features that were prepared otherwise than the recipe says (section 4).
@@ -125,7 +84,7 @@ class ExpCLIP(Method[Recipe]):
     ) -> Sample:
         """Return what CLIP and the teacher make of the same frame, or of the same clip."""
         source = np.asarray(features["source_index"], np.int64)
-        frames = self._frames(features) if index == WHOLE_CLIP else _nearest(source, [index])
+        frames = self._frames(features) if index == WHOLE_CLIP else nearest(source, [index])
         return {
             "features": _mean(features, frames),
             "target": torch.from_numpy(np.array(vector, np.float16)),
@@ -144,12 +103,10 @@ class ExpCLIP(Method[Recipe]):
     def _frames(self, features: Mapping[str, Any]) -> Indices:
         """Section 4: positions of the frames that stand for a clip."""
         source = np.asarray(features["source_index"], np.int64)
-        valid = np.flatnonzero(features["valid"])
-        usable = valid if len(valid) else np.arange(len(source))
         wanted = segment_centres(
             int(source[-1] - source[0]) + 1, self.recipe.frames, self.recipe.published
         )
-        return usable[_nearest(source[usable], source[0] + wanted)]
+        return nearest_frames(source, features["valid"], wanted)
 
     def encode_clips(self, batch: Batch) -> Tensor:
         """Return (batch, T) unit vectors: W times the mean of the frames (section 2)."""
@@ -221,12 +178,7 @@ def segment_centres(count: int, frames: int, published: bool = False) -> Indices
     """
     if published and count <= frames:
         return np.zeros(frames, np.int64)
-    return (2 * np.arange(frames) + 1) * count // (2 * frames)
-
-
-def _nearest(stored: Indices, wanted: Any) -> Indices:
-    """Return for each wanted source index the position of the nearest stored one."""
-    return np.abs(stored[None] - np.asarray(wanted)[:, None]).argmin(1)
+    return middles(count, frames)
 
 
 def _mean(features: Mapping[str, Any], frames: Indices) -> Tensor:

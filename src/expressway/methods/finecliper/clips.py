@@ -1,8 +1,7 @@
-"""What FineCLIPER reads of a clip: image streams and a caption (docs/methods/finecliper.md, 4)."""
+"""Inputs of FineCLIPER: image streams and a caption (docs/methods/finecliper.md, 4)."""
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,33 +9,15 @@ import torch
 from torch import Tensor
 
 from expressway.core.errors import ConfigError
-from expressway.data.clips import ClipStores, Need, Rows
+from expressway.data.clips import ClipStores, Rows
 from expressway.data.pictures import image_streams
-from expressway.data.sampling import Indices
-from expressway.data.segments import middle_segments, random_segments
+from expressway.data.sampling import Indices, segment_frames
+from expressway.data.segments import random_segments
 from expressway.data.transforms import Augmentation, View
+from expressway.methods.finecliper.recipe import IMAGES, caption_source, needs
 from expressway.networks.backbones import Backbone
 
 log = logging.getLogger(__name__)
-
-IMAGES = ("frames", "parsing", "landmarks")
-FACES = Need("faces", ("valid", "crops"), stream=True)
-PARSING = Need("parsing", ("valid", "masks"), stream=True)
-LANDMARKS = Need("landmarks", ("valid", "points"), stream=True)
-TEXTS = Need("text_embeddings", ("texts",), filled="texts")
-
-
-def needs(recipe: Any, required: set[str]) -> tuple[Need, ...]:
-    """Return the stores of a recipe's modalities; those that are not required may be missing."""
-    stage, column = _source(recipe)
-    captions = Need(stage, (column,), filled=column)
-    known = {"parsing": PARSING, "landmarks": LANDMARKS, "captions": captions}
-    cues = tuple(
-        replace(known[name], optional=name not in required)
-        for name in recipe.modalities
-        if name in known
-    )
-    return (FACES, *cues) if recipe.pictures else cues
 
 
 def check(recipe: Any, backbone: Backbone, stores: ClipStores, captions: bool) -> None:
@@ -51,7 +32,7 @@ def check(recipe: Any, backbone: Backbone, stores: ClipStores, captions: bool) -
     """
     there = {need.stage for need in stores.needs}
     for need in needs(recipe, set()):
-        if need.stage not in there and (captions or need.stage != _source(recipe)[0]):
+        if need.stage not in there and (captions or need.stage != caption_source(recipe)[0]):
             raise ConfigError(
                 f"finecliper reads the store {need.stage} for its modalities "
                 f"{', '.join(recipe.modalities)}; name a variant of it under the model's stores:, "
@@ -68,8 +49,8 @@ def check(recipe: Any, backbone: Backbone, stores: ClipStores, captions: bool) -
     for need in stores.needs:
         if need.optional and (lost := stores.lacking(need.stage)):
             log.warning("%d clips are used without %s", lost, need.stage)
-    if "captions" in recipe.modalities and _source(recipe)[0] in there:
-        _tell_cut(backbone, stores.each(*_source(recipe)))
+    if "captions" in recipe.modalities and caption_source(recipe)[0] in there:
+        _tell_cut(backbone, stores.each(*caption_source(recipe)))
 
 
 def _tell_cut(backbone: Backbone, found: Iterable[Any]) -> None:
@@ -79,12 +60,6 @@ def _tell_cut(backbone: Backbone, found: Iterable[Any]) -> None:
             "%d of %d captions are longer than %d tokens: their ends are not read",
             *(cut, len(texts), backbone.context_length),
         )
-
-
-def _source(recipe: Any) -> tuple[str, str]:
-    """Return store and column of the captions."""
-    stage, _, column = recipe.caption_text.partition(".")
-    return stage, column or "texts"
 
 
 def _listed(value: Any) -> list[str]:
@@ -115,7 +90,7 @@ def chosen(valid: Any, length: int, random: np.random.Generator, training: bool)
     kept = shown if len(shown) else np.arange(len(valid))
     if training:
         return kept[random_segments(len(kept), length, random)]
-    return kept[middle_segments(len(kept), length)]
+    return kept[segment_frames(len(kept), length)]
 
 
 def caption(
@@ -125,7 +100,7 @@ def caption(
 
     What is longer than the text tower reads is cut.
     """
-    stage, column = _source(recipe)
+    stage, column = caption_source(recipe)
     row: Mapping[str, Any] = rows.get(stage, {})
     texts = _listed(row.get(column))
     if not texts:

@@ -7,130 +7,30 @@ docs/methods/finecliper.md.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.core.errors import ConfigError
-from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
+from expressway.data.clips import Batch, ClipStores, Rows, Sample
 from expressway.language.class_vectors import TextEncoder
-from expressway.methods import base
-from expressway.methods.base import Context, Method, Phase
+from expressway.methods.base import Context, Method
 from expressway.methods.blocks.adapters import ImageAdapters, TextAdapters
 from expressway.methods.blocks.fusion import Fusion
 from expressway.methods.blocks.gather import gather
 from expressway.methods.blocks.temporal import TemporalTransformer
 from expressway.methods.blocks.towers import required
 from expressway.methods.finecliper import clips as finecliper_inputs
-from expressway.methods.finecliper.clips import FACES, IMAGES, LANDMARKS, PARSING, TEXTS
+from expressway.methods.finecliper.recipe import IMAGES, Adapted, Description, Recipe
 
-Modality = Literal["frames", "parsing", "landmarks", "captions"]
-Adapted = Literal["images", "positive", "negative", "captions"]
 # frames of a test batch that go through a tower at a time
 FRAMES_AT_ONCE = 256
-NOT_RELEASED = "nothing was released: there is no published behaviour to reproduce"
 
 
-class Recipe(base.Recipe):
-    """FineCLIPER's recipe; the paper states few values (section 5). No origin named: ours."""
-
-    epochs: int = Field(30, ge=0, description="paper: not stated; AIM: 30")
-    batch_size: int | None = Field(64, ge=1, description="paper: not stated; AIM: 64")
-    optimiser: Literal["sgd", "adamw"] = Field("adamw", description="paper: not stated; AIM: adamw")
-    learning_rate: float = Field(
-        3e-4, gt=0, description="at 64 clips a step, scale it with them; AIM: 3e-4"
-    )
-    weight_decay: float = Field(
-        0.05, ge=0, description="on matrices only: not on biases, norms, positions; AIM: 0.05"
-    )
-    schedule: Literal["constant", "milestones", "cosine"] = Field(
-        "cosine", description="paper: not stated; AIM: cosine"
-    )
-    warmup_epochs: float = Field(2.5, ge=0, description="AIM: 2.5")
-    modalities: tuple[Modality, ...] = Field(
-        ("frames", "parsing", "landmarks", "captions"),
-        min_length=1,
-        description="paper: plain frames; * adds parsing and landmarks; dagger adds captions",
-    )
-    caption_text: Literal["captions.refined", "captions.raw", "text_embeddings"] = Field(
-        "captions.refined", description="store and column of the captions; paper: refined"
-    )
-    frames: int = Field(16, ge=1, description="of a clip, one per segment; paper: 16 (a figure)")
-    adapters: tuple[Adapted, ...] = Field(
-        ("images", "positive", "negative", "captions"),
-        description="which towers have adapters; paper: all",
-    )
-    adapter_width: float = Field(
-        0.25, gt=0, description="of adapters, as a share of the tower's up to 1; AIM: 0.25"
-    )
-    cue_width: float = Field(
-        0.125, gt=0, description="the same for parsing and landmarks; 84 fits the paper's counts"
-    )
-    scale: float = Field(0.5, ge=0, description="of adapters beside the MLP; paper: 0.5")
-    drop_path: float = Field(0.1, ge=0, lt=1, description="of adapters beside the MLP; AIM: 0.1")
-    temporal: Literal["transformer", "mean", "aim"] = Field(
-        "transformer", description="frames to clip: DFER-CLIP's transformer, mean, AIM's adapters"
-    )
-    heads: int = Field(8, ge=1, description="of the temporal transformer; DFER-CLIP: 8")
-    head_dim: int = Field(64, ge=1, description="of the temporal transformer; DFER-CLIP: 64")
-    mlp_dim: int = Field(1024, ge=1, description="of the temporal transformer; DFER-CLIP: 1024")
-    init_std: float = Field(
-        1.0, ge=0, description="of its summary token and positions; DFER-CLIP: 1"
-    )
-    fusion: Literal["adaptive", "fixed", "learned"] = Field(
-        "adaptive", description="weights of the modalities; paper: adaptive, formula not stated"
-    )
-    fusion_temperature: float = Field(
-        0.1, gt=0, description="of adaptive weights; paper: not stated"
-    )
-    first_weight: float = Field(
-        0.5, ge=0, le=1, description="of the first modality in fixed fusion; paper: 0.1 to 0.9"
-    )
-    temperature: float = Field(0.01, gt=0, description="of class scores, frozen; CLIP: 0.01")
-    negator: str = Field("no", min_length=1, description="paper: no (less was worse)")
-    pn_split: bool = Field(
-        False, description="cross entropies of both kinds of sentences instead of the difference"
-    )
-    frames_loss: float = Field(0.5, ge=0, description="weight of classifying by frames alone")
-    alignment_loss: float = Field(0.5, ge=0, description="weight of clip against caption")
-    crop_area: tuple[float, float] = Field((0.6, 1.0), description="share of a face that is kept")
-    crop_ratio: tuple[float, float] = Field((0.75, 1.3333), description="width over height of it")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a mirror image")
-    rotation: float = Field(0.0, ge=0, description="degrees to either side; DFER-CLIP: 4")
-    checkpointing: bool = Field(False, description="compute blocks twice to save memory")
-
-    @model_validator(mode="after")
-    def _something_to_train(self) -> Self:
-        if not self.adapters and self.temporal != "transformer":
-            raise ValueError("without adapters and temporal transformer nothing is trained")
-        if self.published:
-            raise ValueError(NOT_RELEASED)
-        return self
-
-    @property
-    def pictures(self) -> tuple[Modality, ...]:
-        """The modalities that are image streams."""
-        return tuple(name for name in self.modalities if name in IMAGES)
-
-
-class FineCLIPER(Method[Recipe]):
+class FineCLIPER(Description, Method[Recipe]):
     """Image streams and captions through adapted frozen towers, fused, against paired sentences."""
-
-    name = "finecliper"
-    title = "FineCLIPER"
-    reference = "Chen, Huang, Dong, Zheng and Shao, ACM MM 2024, arXiv 2407.02157"
-    protocols = ("zero_shot", "supervised", "leave_one_out", "open_set", "compound")
-    refusals: ClassVar = {"regression": "it compares clips with texts and predicts no numbers"}
-    loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
-    needs: ClassVar = dict.fromkeys(
-        ("train", "predict"),
-        (FACES, PARSING, LANDMARKS, Need("captions", ("refined", "raw")), TEXTS),
-    )
-    recipe_type = Recipe
 
     own_sentences: Tensor
     positive: Tensor
@@ -192,24 +92,6 @@ class FineCLIPER(Method[Recipe]):
             rows=recipe.frames + 1,
             init_std=recipe.init_std,
         )
-
-    @classmethod
-    def needs_backbone(cls, recipe: Any) -> bool:
-        """Return True: the adapters sit inside the backbone."""
-        return True
-
-    @classmethod
-    def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
-        """Return the stores of the recipe's modalities; clips may lack all but the first of them.
-
-        Raises:
-            ConfigError: zero_shot cannot be trained on these modalities.
-        """
-        if (protocol, phase) != ("zero_shot", "train"):
-            return finecliper_inputs.needs(recipe, {recipe.modalities[0]})
-        if not recipe.pictures or "captions" not in recipe.modalities:
-            raise ConfigError("finecliper: zero_shot learns images from captions; modalities: both")
-        return finecliper_inputs.needs(recipe, {recipe.pictures[0], "captions"})
 
     def check_stores(self, stores: ClipStores) -> None:
         """Refuse modalities without a store, and cues of other crops than those that are read."""

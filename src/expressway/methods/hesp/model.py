@@ -7,23 +7,20 @@ face that carries the expression. Section numbers are those of docs/methods/hesp
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from expressway.core.errors import ConfigError
-from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.data.clips import Batch, Rows, Sample
 from expressway.data.patch_windows import seen_through, side
 from expressway.data.pictures import chosen_frames
 from expressway.data.sampling import Indices, nearest_frames, segment_frames
 from expressway.data.transforms import Augmentation, View
-from expressway.methods import base
-from expressway.methods.base import Context, Method, Phase
+from expressway.methods.base import Context, Method
 from expressway.methods.blocks.gather import gather
 from expressway.methods.blocks.normalised_step import NormalisedStep
 from expressway.methods.blocks.open_losses import (
@@ -33,88 +30,18 @@ from expressway.methods.blocks.open_losses import (
 )
 from expressway.methods.blocks.prompts import PromptLearner
 from expressway.methods.blocks.towers import required
-from expressway.methods.releases.hesp import import_release, released_frames, released_window
+from expressway.methods.hesp.clips import released_frames, released_window
+from expressway.methods.hesp.recipe import Description, Recipe
 from expressway.networks.backbones import Backbone
-
-FACES = Need("faces", ("source_index", "valid", "crops"), stream=True)
-ATTENTION = Need("attention", ("labels", "scores", "windows", "image_size"))
 
 NEGATIVE_SENTENCE = "This video is not {name}."
 MARGIN_WEIGHT = 0.1
 CONTRASTIVE_TEMPERATURE = 0.5
 PAPER_SCALE = 100.0  # of OpenAI's CLIPs
-TRAINED_CLASSES = "its contexts and negative images belong to the classes it was trained on"
 
 
-class Recipe(base.Recipe):
-    """HESP's recipe; the defaults are those of the release (section 5)."""
-
-    epochs: int = Field(100, ge=0, description="paper: 100")
-    batch_size: int | None = Field(64, ge=1, description="paper: 64")
-    optimiser: Literal["sgd"] = Field("sgd", description="paper: sgd, beside normalised steps")
-    learning_rate: float = Field(0.01, gt=0, description="of contexts and radius; paper: 0.01")
-    momentum: float = Field(0.9, ge=0, lt=1, description="paper: 0.9")
-    weight_decay: float = Field(1e-4, ge=0, description="paper: 1e-4")
-    schedule: Literal["constant", "milestones", "cosine"] = Field(
-        "milestones", description="of all steps; paper: milestones, normalised steps constant"
-    )
-    milestones: tuple[int, ...] = Field((30, 60, 90, 120), description="paper: 30, 60, 90, 120")
-    frames: int = Field(8, ge=1, description="frames of a clip that are averaged; paper: 8")
-    crop_area: tuple[float, float] = Field(
-        (0.08, 1.0), description="share of the face that a training view keeps; paper: 0.08 to 1"
-    )
-    context_tokens: int = Field(
-        16, ge=1, description="learned tokens in front of each class name; paper: 16"
-    )
-    negative_contexts: Literal["fixed", "learned"] = Field(
-        "fixed", description="whether negative sentences get learned tokens, too; paper: fixed"
-    )
-    step_patch: float = Field(
-        0.515491,
-        ge=0,
-        description="root mean square of a step of the patch, pixels counting from 0 to 1; "
-        "paper: 0.515491, a step of length 50 at 56 x 56",
-    )
-    step_negative: float = Field(
-        0.128873,
-        ge=0,
-        description="the same of a negative image; paper: 0.128873, length 50 at 224 x 224",
-    )
-    centre_distances: bool = Field(
-        False,
-        description="judge how known a clip is by its distances beyond their mean over the "
-        "classes; paper: no",
-    )
-    checkpointing: bool = Field(
-        False, description="compute the image tower twice instead of keeping its states"
-    )
-
-    @model_validator(mode="after")
-    def _as_released(self) -> Self:
-        if self.published and self.negative_contexts == "learned":
-            raise ValueError("published: true goes with negative_contexts: fixed")
-        if not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
-            raise ValueError(f"crop_area must rise within 0 to 1: {self.crop_area}")
-        return self
-
-
-class HESP(Method[Recipe]):
+class HESP(Description, Method[Recipe]):
     """Positive contexts, negative images and a patch on a frozen CLIP; two heads, averaged."""
-
-    name = "hesp"
-    title = "HESP"
-    reference = "Liu et al., ACM MM 2024, arXiv 2404.17100"
-    protocols = ("open_set", "supervised")
-    refusals: ClassVar = {
-        "zero_shot": TRAINED_CLASSES,
-        "leave_one_out": TRAINED_CLASSES,
-        "compound": TRAINED_CLASSES,
-        "regression": "it has classes to be known or unknown, and no numbers",
-    }
-    loss_over_batch: ClassVar = dict.fromkeys(protocols, base.CONTRASTIVE)
-    class_texts = False
-    needs: ClassVar = {"train": (FACES, ATTENTION), "predict": (FACES, ATTENTION)}
-    recipe_type = Recipe
 
     negative_contexts: PromptLearner
     negative_texts: Tensor
@@ -151,26 +78,6 @@ class HESP(Method[Recipe]):
         # section 8: the release sorts texts by name and labels by number
         ordered = sorted(first) if self.recipe.published else self.context.labels
         return [first[label].removesuffix(".") for label in ordered]
-
-    @classmethod
-    def trains_on_class_texts(cls, protocol: str) -> bool:
-        """Texts are read with the contexts in front, when the method is made."""
-        return False
-
-    @classmethod
-    def needs_backbone(cls, recipe: Any) -> bool:
-        """Every clip goes through the image tower with the patch on it."""
-        return True
-
-    @classmethod
-    def stores(cls, recipe: Any, protocol: str, phase: Phase) -> tuple[Need, ...]:
-        """The release has one window for all clips, so it reads none of a clip."""
-        return (FACES,) if recipe.published else cls.needs[phase]
-
-    @classmethod
-    def import_release(cls, file: Path, out: Path, backbone: str | None) -> Path:
-        """Write the authors' checkpoint as a model folder (section 9)."""
-        return import_release(file, out, backbone)
 
     def sample(self, rows: Rows, random: np.random.Generator, training: bool) -> Sample:
         """Return ``images`` uint8 (frames, 3, height, width) and ``window`` (2,): row, column."""

@@ -6,52 +6,24 @@ seed decides the result.
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressway.data.clips import Batch, Need, Rows, Sample
+from expressway.data.clips import Batch, Rows, Sample
 from expressway.methods import base
 from expressway.methods.base import Context, Method
 from expressway.methods.blocks.frames import frame_mean
 from expressway.methods.blocks.gather import gather
-from expressway.methods.blocks.regression import OVER_KNOWN, check_filled, squared_errors
-
-FEATURES = Need("visual_features", ("valid", "features"))
-BY_WEIGHTS = "its classes are weights, so it cannot name a class by a text; use clip or emoclip"
+from expressway.methods.blocks.regression import check_filled, squared_errors
+from expressway.methods.linear.recipe import Description, Recipe
 
 
-class Recipe(base.Recipe):
-    """A convex fit; CLIP's paper (section 3.2) fits its probes by L-BFGS as well."""
-
-    epochs: int = Field(15, ge=0, description="rounds of at most 20 L-BFGS iterations")
-    batch_size: int | None = Field(None, ge=1, description="null: the whole training part at once")
-    optimiser: Literal["sgd", "adamw", "lbfgs"] = Field("lbfgs", description="paper: lbfgs")
-    learning_rate: float = Field(1.0, gt=0, description="first step of the line search")
-    weight_decay: float = Field(
-        1e-2, ge=0, description="L2 on the weights of standardised features; paper: by validation"
-    )
-    known_score: Literal["max_softmax", "max_logit"] = Field(
-        "max_softmax", description="open_set: largest probability, or largest score; paper: none"
-    )
-
-
-class Linear(Method[Recipe]):
+class Linear(Description, Method[Recipe]):
     """A linear map of standardised frame-mean features: a softmax, or numbers."""
-
-    name = "linear"
-    title = "Linear probe"
-    reference = "Radford et al., ICML 2021, arXiv 2103.00020, section 3.2"
-    protocols = ("supervised", "open_set", "regression")
-    refusals: ClassVar = dict.fromkeys(("zero_shot", "leave_one_out", "compound"), BY_WEIGHTS)
-    loss_over_batch: ClassVar = {"regression": OVER_KNOWN}
-    class_texts = False
-    needs: ClassVar = {"train": (FEATURES,), "predict": (FEATURES,)}
-    recipe_type = Recipe
 
     centre: Tensor
     spread: Tensor

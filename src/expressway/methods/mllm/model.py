@@ -7,45 +7,19 @@ name lies closest: a class's own name exactly, another wording (``happy``) nearl
 empty answers are lost clips, as everywhere. docs/methods/mllm.md.
 """
 
-from typing import ClassVar
-
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from expressway.core.errors import ConfigError
-from expressway.data.clips import Batch, ClipStores, Need, Rows, Sample
-from expressway.methods import base
+from expressway.data.clips import Batch, ClipStores, Rows, Sample
 from expressway.methods.base import Method
-
-ANSWERS = Need("text_embeddings", ("texts", "embeddings"), filled="texts")
-
-
-class Recipe(base.Recipe):
-    """Nothing is trained; which model is asked what stands in the captions variant."""
-
-    epochs: int = Field(0, ge=0, le=0, description="mllm is not trained")
+from expressway.methods.mllm.recipe import Description, Recipe
 
 
-class MLLM(Method[Recipe]):
+class MLLM(Description, Method[Recipe]):
     """The class that a multimodal language model names."""
-
-    name = "mllm"
-    title = "Multimodal language model (zero-shot)"
-    reference = "the captioner's own"
-    trained = False
-    protocols = ("zero_shot",)
-    refusals: ClassVar = {
-        "supervised": "nothing in it is trained",
-        "leave_one_out": base.NOTHING_SEEN,
-        "open_set": "an answer is one of the classes it was told, with no score of knownness",
-        "compound": "it is asked for one class",
-        "regression": "it is asked for a class",
-    }
-    needs: ClassVar = {"train": (), "predict": (ANSWERS,)}
-    recipe_type = Recipe
 
     def check_stores(self, stores: ClipStores) -> None:
         """Refuse vectors of anything but raw answers: refined ones name no emotion."""

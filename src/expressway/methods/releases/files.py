@@ -1,4 +1,4 @@
-"""What imports of published checkpoints share: reading them, and writing a model folder."""
+"""Read published checkpoints, and write model folders from them."""
 
 import json
 from collections.abc import Mapping

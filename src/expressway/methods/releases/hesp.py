@@ -1,4 +1,4 @@
-"""HESP's release: what it does otherwise, and its checkpoints as a model folder.
+"""Checkpoints of HESP's release as a model folder.
 
 Sections are those of the method's page; checkpoints are in section 9.
 
@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from expressway.core.errors import ConfigError
-from expressway.data.patch_windows import hot_spot, side
-from expressway.data.sampling import Indices
 from expressway.methods.blocks.prompts import token_embedding
 from expressway.methods.releases.files import publish, read_state, some, write_backbone
 from expressway.networks import backbones
-from expressway.networks.backbones import PATCH_TOKENS_MISSING, Backbone
+from expressway.networks.backbones import Backbone
 
 EYE = "visual.conv1.weight"
 # what their classes are called, in the order of their numbers -> our label
@@ -44,43 +40,6 @@ CLASSES = {
 # parts of the release that no score depends on
 UNUSED = ("fc.weight", "fc.bias", "unknown_p_t", "Dist.centers", "token_prefix", "attn_mask")
 CLIP_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-
-
-def released_frames(count: int, frames: int, random: np.random.Generator | None) -> Indices:
-    """Return (frames,) frames as the release draws them (section 4).
-
-    Its parts are whole numbers long in training, so the end of a clip is never seen; of a clip
-    that is too short the first frame is taken each time.
-    """
-    order = np.arange(frames)
-    if random is None:
-        return (2 * order + 1) * count // (2 * frames) if count > frames else 0 * order
-    length = count // frames
-    return order * length + random.integers(length, size=frames) if length else 0 * order
-
-
-def released_window(backbone: Backbone, frame: Tensor, names: list[str]) -> Tensor:
-    """Return (2,): where the release puts the patch for a whole run (section 2.3).
-
-    A linear map that nobody trained weighs the channels of the first convolution.
-
-    Args:
-        frame: (1, 3, height, width) in [0, 1].
-
-    Raises:
-        ConfigError: the image tower has no patch embedding.
-    """
-    convolution = getattr(backbone.model.visual, "conv1", None)
-    if convolution is None or not hasattr(backbone.model.visual, "class_embedding"):
-        raise ConfigError(PATCH_TOKENS_MISSING)
-    weights = nn.Linear(convolution.out_channels, len(names)).weight
-    clip, texts = backbone.encode_images(frame), backbone.encode_texts(names)
-    best = (functional.normalize(texts, dim=-1) @ clip[0]).argmax()
-    with torch.no_grad():
-        patches = convolution(frame.to(backbone.device))[0].cpu()
-        heat = torch.einsum("c,chw->hw", weights[best], patches)
-    half, size = side(backbone.image_size) // 2, backbone.image_size
-    return torch.from_numpy(hot_spot(heat.numpy(), size)).clamp(half, size - half - 1)
 
 
 @dataclass(frozen=True)

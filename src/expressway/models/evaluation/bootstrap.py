@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expressway.models.evaluation.metrics.recalls import DRAWS, SEED, Array, interval
+DRAWS = 2000
+SEED = 20231016
+LEVEL = 0.95
+
+Array = NDArray[np.float64]
+Interval = tuple[float, float]
 
 AT_ONCE = 2_000_000  # numbers held per group: memory stays bounded for large test sets
 Measure = Callable[[Array], Array]
@@ -106,3 +111,12 @@ def _multiplicities(units: int, rows: int) -> Iterator[Array]:
             units, np.full(units, 1 / units), size=min(rows, DRAWS - start)
         )
         yield drawn.astype(np.float64)
+
+
+def interval(values: Array) -> Interval | None:
+    """Return the central 95 % of resampled values; None when there is none."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

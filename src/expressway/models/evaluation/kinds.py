@@ -1,7 +1,7 @@
 """From predictions to metrics, and from two sets of predictions to a paired comparison.
 
-A protocol decides what a predictions table is measured by: recalls of classes, knownness,
-the recall of a held-out class, or errors and correlations of numbers.
+A protocol decides what a predictions table is measured by: recalls of classes, the confidence
+of the known classes, the recall of a held-out class, or errors and correlations of numbers.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,1 +1,1 @@
-"""What a trained model says: of the test clips of an evaluation, of single files."""
+"""Predictions of trained models: for the test clips of an evaluation, for single files."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from expressway.core.errors import USABLE
 from expressway.core.files import atomic_path
-from expressway.reporting.drawing.text import visible
+from expressway.core.foreign_text import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image

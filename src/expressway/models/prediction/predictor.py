@@ -23,7 +23,6 @@ from expressway.core.stage import Runtime
 from expressway.core.store import Store
 from expressway.data.clips import ClipStores
 from expressway.data.importers.folder import IMAGE_SUFFIXES, clip_id
-from expressway.language import prompts as prompt_sets
 from expressway.language.prompts import SLOT, PromptSet
 from expressway.media import images, probe
 from expressway.models.prediction import scores as prediction
@@ -31,7 +30,6 @@ from expressway.models.prediction.picture import SLOTS, Picture, Span, draw
 from expressway.models.prediction.picture import write as write_picture
 from expressway.models.prediction.replay import Preparation, recorded
 from expressway.networks.backbones import check_device
-from expressway.planning import settings
 
 UNKNOWN = "unknown"
 DEFAULT_TEMPLATE = f"an expression of {SLOT}."
@@ -291,16 +289,6 @@ def predict(
     with devices.claim(gpus) as device:
         predictor = Predictor(run, labels, prompts, device, cores, quiet=False)
         return predictor.predict(file, window, step)
-
-
-def prompt_set(config: Path, name: str, run: Path, labels: Sequence[str]) -> Prompts:
-    """Return class -> texts of a prompt set of the configuration.
-
-    Raises:
-        ConfigError: there is no such set, or it lacks a class.
-    """
-    chosen = tuple(labels) or ModelCard.read(run).labels
-    return prompt_sets.class_texts(Path(settings.load(config).prompts), name, chosen)
 
 
 def class_texts(card: ModelCard, labels: Sequence[str], given: Prompts) -> Prompts:

@@ -1,4 +1,4 @@
-"""What was done to a model's data, done again to clips of no data set.
+"""Prepare single files as a model's training data was prepared.
 
 ``model.json`` names the configuration of every stage above the model. The stages are opened once
 and run in this process; their shard tables are those of the workflow.
@@ -25,7 +25,7 @@ SHARD = "00000"
 # Servers (host or host:port, commas between) that a model.json may have shown faces to.
 TRUSTED_SERVERS = "EXPRESSWAY_TRUSTED_SERVERS"
 # Fewer clips than these take no time worth telling of.
-TOLD_FROM = 10
+MINIMUM_CLIPS_FOR_PROGRESS = 10
 
 
 class Preparation:
@@ -92,7 +92,7 @@ class Preparation:
                     footer={},
                     runtime=self.runtime,
                     follow_symlinks=True,
-                    quiet=self.quiet or len(clips) < TOLD_FROM,
+                    quiet=self.quiet or len(clips) < MINIMUM_CLIPS_FOR_PROGRESS,
                 )
             )
         return tables

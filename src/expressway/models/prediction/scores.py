@@ -45,7 +45,7 @@ OTHER_RECORDINGS = (
 
 @dataclass(frozen=True)
 class Scored:
-    """What a model says about a clip: a score per class, and how known it looks."""
+    """Scores of a clip: one per class, and the confidence of the known classes."""
 
     scores: list[float]
     known: float

@@ -11,7 +11,8 @@ from expressway.core.specs import TrainSpec
 from expressway.data.clips import ClipDataset, ClipStores
 from expressway.data.sampling import generator
 from expressway.data.splits import labelled, part, usable, with_targets
-from expressway.methods.base import Method, Phase
+from expressway.methods.base import Method
+from expressway.methods.description import Phase
 from expressway.models.training.selection import Selection, check
 
 

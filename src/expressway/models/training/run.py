@@ -1,4 +1,4 @@
-"""What one process of a training run does, from the configuration to the model folder."""
+"""One process of a training run, from its specification to the model folder."""
 
 from collections.abc import Mapping
 from pathlib import Path

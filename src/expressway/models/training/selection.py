@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept: the last, or the best on clips that training does not see.
+"""Selection of the epoch: the last, or the best on validation clips.
 
 The validation clips are the split's own validation part or, where it has none, a share of its
 training part. Test clips are never looked at.

@@ -1,4 +1,4 @@
-"""How the clips of an epoch are dealt out to steps, processes and micro batches."""
+"""Division of an epoch into steps, processes and micro batches."""
 
 from dataclasses import dataclass
 from typing import Any, Self

@@ -14,7 +14,7 @@ BATCH_SIZE = 64
 
 
 def threshold(method: Method[Any], data: ClipDataset, device: str) -> float:
-    """Return the score of knownness that 95 % of the training clips reach.
+    """Return the confidence of the known classes that 95 % of the training clips reach.
 
     Args:
         data: the training clips, sampled as test clips are.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from expressway.reporting.drawing.text import MINUS, visible
-from expressway.reporting.sections.results import Interval
+from expressway.core.foreign_text import MINUS, visible
+from expressway.reporting.results import Interval
 
 # The page forbids style attributes; shades are classes shade-0 … shade-20 in report.css.
 SHADES = 20

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from expressway.core.errors import USABLE
 from expressway.core.manifest import Clip
 from expressway.core.store import Store, read_table
-from expressway.reporting.sections.coverage import NOT_COMPUTED, OpenDataset
-from expressway.reporting.sections.results import Summary
+from expressway.reporting.open_dataset import NOT_COMPUTED, OpenDataset
+from expressway.reporting.results import Summary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +25,7 @@ FRAMES = 6
 THUMB = 96
 RIGHT = 6
 WRONG = 6
-FOUND_ROWS = 200
+TABLE_ROWS = 200
 FOUND_STRIPS = 24
 
 
@@ -298,9 +298,9 @@ Trouble = Mapping[str, tuple[str, str, str | None]]
 
 
 def found(dataset: OpenDataset) -> list[Found]:
-    """One line per clip (the first `FOUND_ROWS`) about what the stages found."""
+    """One line per clip (the first `TABLE_ROWS`) about what the stages found."""
     trouble = _trouble(dataset)
-    return [_found(dataset, clip, trouble) for clip in dataset.clips[:FOUND_ROWS]]
+    return [_found(dataset, clip, trouble) for clip in dataset.clips[:TABLE_ROWS]]
 
 
 def found_statuses(dataset: OpenDataset) -> dict[str, int]:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from expressway.core.foreign_text import MINUS
 from expressway.reporting.drawing.figures import svg, ticks
-from expressway.reporting.drawing.text import MINUS
 
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]

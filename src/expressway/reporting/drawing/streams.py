@@ -9,7 +9,7 @@ from expressway.core.errors import RowFailure
 from expressway.core.store import Store
 from expressway.faces import overlays
 from expressway.reporting.drawing.filmstrips import FRAMES, drawn_thumbnail, evenly
-from expressway.reporting.sections.coverage import OpenDataset
+from expressway.reporting.open_dataset import OpenDataset
 
 Films = Mapping[str, Sequence[Markup]]
 

@@ -20,7 +20,7 @@ from expressway.faces import agreement
 from expressway.language.leak import Leak, audit
 from expressway.reporting.drawing.filmstrips import FRAMES, evenly, thumbnail
 from expressway.reporting.drawing.streams import Films, films
-from expressway.reporting.sections.coverage import OpenDataset
+from expressway.reporting.open_dataset import OpenDataset
 
 COLUMNS = ("raw", "refined", "flags", "measurements", "model", "prompt_id", "decoding")
 STRONGEST = 6

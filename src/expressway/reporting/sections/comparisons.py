@@ -6,8 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from expressway.reporting.drawing import figures, text
-from expressway.reporting.sections.results import (
+from expressway.core import foreign_text as text
+from expressway.reporting.drawing import figures
+from expressway.reporting.results import (
     RECALLS,
     SHORT_NAMES,
     Interval,

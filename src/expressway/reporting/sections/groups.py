@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from expressway.core.foreign_text import visible
 from expressway.models.evaluation.metrics import regression
 from expressway.models.evaluation.protocols import open_set
 from expressway.models.evaluation.protocols import regression as regression_tables
 from expressway.models.evaluation.protocols.open_set import Openness
 from expressway.models.evaluation.protocols.regression import Numbers
+from expressway.reporting.cells import metric_names, number
 from expressway.reporting.drawing import figures, planes
 from expressway.reporting.drawing.planes import Plane
-from expressway.reporting.drawing.text import visible
-from expressway.reporting.sections.results import SHORT_NAMES, Measure, Summary, is_share, scaled
-from expressway.reporting.tables.cells import metric_names, number
+from expressway.reporting.results import SHORT_NAMES, Measure, Summary, is_share, scaled
 
 Array = npt.NDArray[np.float64]
 PLOTTED = {
@@ -187,7 +187,7 @@ def _scores(apart: Sequence[Openness]) -> tuple[str, Array, Array]:
 
     Every split has a model of its own: their scores share no scale and are standardised.
     """
-    label = "how known a clip looks"
+    label = "confidence of the known classes"
     if len(apart) > 1:
         label += ", each split standardised"
     pairs = [(one, _standard(one.score) if len(apart) > 1 else one.score) for one in apart]

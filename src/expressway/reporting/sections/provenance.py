@@ -1,4 +1,4 @@
-"""What made the numbers: versions, fingerprints, models and the configuration of each variant."""
+"""Section on provenance: versions, fingerprints, models, configurations."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from expressway.core.errors import StoreError
+from expressway.core.foreign_text import visible
 from expressway.core.store import Store
-from expressway.reporting.drawing.text import visible
-from expressway.reporting.sections.coverage import OpenDataset
+from expressway.reporting.open_dataset import OpenDataset
 
 YAML_LIMIT = 60_000
 
@@ -87,14 +87,3 @@ def as_yaml(value: Mapping[str, Any]) -> str:
     plain = json.loads(json.dumps(value, default=str))
     dumped = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return visible(dumped, YAML_LIMIT)
-
-
-def short(value: Any) -> str:
-    """A value that fits into a table cell: long lists and mappings become their sizes."""
-    if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
-        return value[:16]
-    if isinstance(value, (list, tuple)) and len(value) > 8:
-        return f"{len(value)} values"
-    if isinstance(value, Mapping):
-        return visible(", ".join(f"{key}: {short(part)}" for key, part in value.items()), 400)
-    return visible(value, 120)

@@ -1,4 +1,4 @@
-"""When jobs ran and what they cost, on one time line."""
+"""Section on time: jobs on one time line, with their cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from statistics import median
 
 from markupsafe import Markup
 
+from expressway.core.foreign_text import duration
 from expressway.core.job_times import Job, jobs
 from expressway.reporting.drawing.figures import svg
-from expressway.reporting.drawing.text import duration
-from expressway.reporting.sections.results import Interval
+from expressway.reporting.results import Interval
 
 PAUSE = 60.0  # seconds without a job that the time line leaves out
 WIDTH, HEIGHT, LEAST = 1000, 20, 2.0

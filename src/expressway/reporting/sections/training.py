@@ -1,4 +1,4 @@
-"""What models learned: every term of a model's loss by epoch, all of its runs together."""
+"""Section on training: every term of a model's loss by epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from expressway.core.foreign_text import MINUS
 from expressway.reporting.drawing import planes
 from expressway.reporting.drawing.planes import Plane
-from expressway.reporting.drawing.text import MINUS
 from expressway.reporting.sections.provenance import Model
 
 Array = npt.NDArray[np.float64]

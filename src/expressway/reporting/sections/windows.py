@@ -11,7 +11,7 @@ from markupsafe import Markup
 from expressway.core.manifest import Clip
 from expressway.core.store import Store
 from expressway.reporting.drawing.filmstrips import FRAMES, evenly, lot, thumbnail
-from expressway.reporting.sections.coverage import OpenDataset
+from expressway.reporting.open_dataset import OpenDataset
 
 SHOWN = 4
 

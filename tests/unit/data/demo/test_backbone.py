@@ -10,7 +10,7 @@ from expressway.data.demo import backbone, lessons, render, world
 from expressway.data.demo.units import EMOTIONS, UNITS
 from expressway.faces import align
 
-SHIPPED = Path(__file__).parents[3] / "data" / "demo" / "backbone"
+SHIPPED = Path(__file__).parents[4] / "data" / "demo" / "backbone"
 
 
 def load(folder: Path):

@@ -12,7 +12,7 @@ import pytest
 from expressway.data import demo
 from expressway.data.demo import render, world
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SHA256 = {
     "demo/manifest.csv": ("472c7616da09827c43a8782852e9744beeb6481124854628a78da9584c2e8786"),
     "demo/splits.csv": ("cd31461429e7bd504bddcea2438052a5aca3d346d8c65448304c66e7dd608178"),

@@ -8,9 +8,9 @@ import pytest
 from expressway.core.config import read_yaml, validate
 from expressway.core.errors import ManifestError
 from expressway.core.manifest import DatasetConfig, read_manifest
+from expressway.core.subprocesses import ffmpeg_binary
 from expressway.data.importers import folder
 from expressway.data.importers.write import write
-from expressway.media.machine.subprocesses import ffmpeg_binary
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from expressway.reporting.drawing.filmstrips import (
     found_statuses,
     found_strips,
 )
-from expressway.reporting.sections.coverage import OpenDataset
-from expressway.reporting.sections.results import summarise
+from expressway.reporting.open_dataset import OpenDataset
+from expressway.reporting.results import summarise
 
 
 def test_right_and_wrong_clips_are_shown_by_the_best_model(evaluated: Any) -> None:

@@ -15,9 +15,9 @@ from expressway.core.errors import StoreError
 from expressway.faces.overlays import PALETTE
 from expressway.faces.parsing import encode_mask
 from expressway.reporting.drawing.streams import films
+from expressway.reporting.open_dataset import OpenDataset
 from expressway.reporting.page import render
 from expressway.reporting.sections.captions import JUDGED, findings, labels, told
-from expressway.reporting.sections.coverage import OpenDataset
 
 REFUSED = {
     "status": "refused",

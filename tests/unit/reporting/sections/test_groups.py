@@ -14,11 +14,10 @@ from report_world import LABELS
 from expressway.core.errors import StoreError
 from expressway.models.evaluation.metrics import open_set
 from expressway.models.evaluation.protocols import open_set as open_set_tables
-from expressway.reporting import build
+from expressway.reporting import build, cells, results_table
+from expressway.reporting.results import read_comparisons, summarise
 from expressway.reporting.sections.comparisons import comparisons
 from expressway.reporting.sections.groups import FALSE_RATES, _accepted, groups
-from expressway.reporting.sections.results import read_comparisons, summarise
-from expressway.reporting.tables import cells, formats
 
 KINDS = ["open_set", "leave_one_out", "regression"]
 
@@ -151,7 +150,7 @@ def test_the_page_holds_all_kinds_and_stays_well_formed(protocols: Any) -> None:
 
 
 def test_tables_of_several_kinds_stand_below_each_other(protocols: Any, tmp_path: Path) -> None:
-    paths = formats.write("t", "Demo", protocols.evaluations, tmp_path)
+    paths = results_table.write("t", "Demo", protocols.evaluations, tmp_path)
     markdown = paths[1].read_text()
     assert markdown.count("|---|") >= 3
     assert "AUROC" in markdown.split("leave one out")[0]

@@ -2,9 +2,9 @@
 
 import pytest
 
+from expressway.reporting.results import summarise
 from expressway.reporting.sections.methods_text import paragraphs, works
 from expressway.reporting.sections.provenance import Variant
-from expressway.reporting.sections.results import summarise
 
 
 def variant(stage, **config):

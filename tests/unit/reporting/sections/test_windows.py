@@ -3,7 +3,7 @@
 from typing import Any
 
 from expressway.reporting import build
-from expressway.reporting.sections.coverage import OpenDataset
+from expressway.reporting.open_dataset import OpenDataset
 from expressway.reporting.sections.windows import SHOWN, looks
 
 

@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 2000
-SEED = 20231016
-LEVEL = 0.95
-
-Array = NDArray[np.float64]
-Interval = tuple[float, float]
+from expressway.models.evaluation.bootstrap import DRAWS, SEED, Array, interval
 
 
 def count_rows(truth: NDArray[np.int64], hits: Sequence[Array], classes: int) -> Array:
@@ -85,15 +80,6 @@ def resample_subjects(
     random = np.random.default_rng(seed)
     times = random.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
     return np.asarray(times @ sums)
-
-
-def interval(values: Array) -> Interval | None:
-    """Return the central 95 % of resampled values; None when there is none."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return None
-    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def estimate(

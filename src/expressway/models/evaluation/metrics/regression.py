@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from expressway.models.evaluation.bootstrap import Measure
-from expressway.models.evaluation.metrics.recalls import Array
+from expressway.models.evaluation.bootstrap import Array, Measure
 
 # float32 predictions of one value differ by rounding: a relative variance below this is none
 NOTHING = 1e-12

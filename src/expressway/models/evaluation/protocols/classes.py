@@ -1,4 +1,4 @@
-"""What one table of predictions says: recalls, confusion, and what could not be measured."""
+"""Protocols with known classes: recalls and confusion of a predictions table."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a predictions table says under leave_one_out: is a class found that training never saw?
+"""Protocol leave_one_out: recall of a class that training never saw.
 
 All classes can be answered. The number of interest is the recall of the held-out one; the recalls
 of the seen classes tell what it cost.
@@ -12,9 +12,8 @@ import numpy as np
 
 from expressway.core.errors import StoreError
 from expressway.models.evaluation import bootstrap
-from expressway.models.evaluation.bootstrap import Group
+from expressway.models.evaluation.bootstrap import Array, Group
 from expressway.models.evaluation.metrics import recalls
-from expressway.models.evaluation.metrics.recalls import Array
 from expressway.models.evaluation.protocols import classes
 from expressway.models.evaluation.protocols.classes import Outcomes
 

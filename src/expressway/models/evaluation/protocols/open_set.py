@@ -1,4 +1,4 @@
-"""What a predictions table says under the protocol open_set: known or not, and which class."""
+"""Protocol open_set: known against unknown, and the class of the known."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from expressway.core.errors import StoreError
 from expressway.models.evaluation import bootstrap, tables
-from expressway.models.evaluation.bootstrap import Group, Measure
+from expressway.models.evaluation.bootstrap import Array, Group, Measure
 from expressway.models.evaluation.metrics import open_set
-from expressway.models.evaluation.metrics.recalls import Array
 from expressway.models.evaluation.protocols import classes
 from expressway.models.evaluation.protocols.classes import Outcomes
 from expressway.models.evaluation.tables import Table
@@ -30,7 +29,7 @@ class Openness(Table):
         labels: the known classes; the unknown ones are ``facts["unknown_labels"]``.
         truth: (clips,) known class of each clip, -1 for an unknown one.
         guess: (clips,) predicted known class, -1 without a prediction.
-        score: (clips,) how known each clip looks, NaN without a prediction.
+        score: (clips,) confidence of the known classes per clip, NaN without a prediction.
     """
 
     labels: tuple[str, ...]

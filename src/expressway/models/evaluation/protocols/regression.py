@@ -1,4 +1,4 @@
-"""What a predictions table says under the protocol regression, by clip and by subject."""
+"""Protocol regression: correlations and errors by clip and by subject."""
 
 import re
 from collections.abc import Iterator
@@ -11,9 +11,8 @@ import numpy as np
 
 from expressway.core.errors import StoreError
 from expressway.models.evaluation import bootstrap, tables
-from expressway.models.evaluation.bootstrap import Group
+from expressway.models.evaluation.bootstrap import Array, Group
 from expressway.models.evaluation.metrics import regression
-from expressway.models.evaluation.metrics.recalls import Array
 from expressway.models.evaluation.protocols import classes
 from expressway.models.evaluation.tables import Table
 

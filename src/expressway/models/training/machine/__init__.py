@@ -1,1 +1,1 @@
-"""How a training is run: processes, checkpoints, progress. The weights are the same however."""
+"""The machine side of training: processes, checkpoints, progress; never the weights."""

@@ -1,4 +1,4 @@
-"""The processes of one run: found, checked, started here, or refused.
+"""Processes of one training run: checked, or started here.
 
 Every process runs the same code on its own share of each batch. They are started by this module
 (several devices of one machine), by ``srun`` or by ``torchrun`` (several machines).

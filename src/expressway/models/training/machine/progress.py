@@ -1,4 +1,4 @@
-"""What a run tells: a line at the start, a line per epoch, a bar on a terminal, ``log.csv``."""
+"""Progress of a training run: log lines, a bar on a terminal, ``log.csv``."""
 
 import csv
 import sys

@@ -1,4 +1,4 @@
-"""What a finished run leaves behind: weights and card."""
+"""Publish a trained model: weights and card."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where and with how much a run computes; says nothing about what it learns."""
+"""Devices, threads and precision of a training run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

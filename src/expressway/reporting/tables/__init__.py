@@ -1,1 +1,0 @@
-"""Tables of results: cells, formats, published numbers beside ours."""
